@@ -113,6 +113,8 @@ const (
 	ReasonKeysMissing      Reason = "keys_missing"
 	ReasonProviderMissing  Reason = "provider_missing"
 	ReasonInternal         Reason = "internal_error"
+	ReasonVersionChanged   Reason = "version_changed"
+	ReasonRestrictionEnded Reason = "restriction_ended"
 	ReasonDeleted          Reason = "deleted"
 )
 
@@ -123,7 +125,8 @@ func Reasons() []Reason {
 		ReasonReconnected, ReasonRestartRequested, ReasonLoggedOutByUser, ReasonLoggedOutOnPhone,
 		ReasonWrongPhone, ReasonPairingRefused, ReasonReplaced, ReasonUnreachable, ReasonConnectionClosed,
 		ReasonKeepaliveTimeout, ReasonLoginRefused, ReasonBanned, ReasonRestricted, ReasonThrottled,
-		ReasonClientOutdated, ReasonWorkerLost, ReasonKeysMissing, ReasonProviderMissing, ReasonInternal, ReasonDeleted}
+		ReasonClientOutdated, ReasonWorkerLost, ReasonKeysMissing, ReasonProviderMissing, ReasonInternal, ReasonVersionChanged,
+		ReasonRestrictionEnded, ReasonDeleted}
 }
 
 // Valid says whether r is a reason of this version.
