@@ -268,7 +268,7 @@ func (m *Machine) untilTimer() {
 }
 
 func (m *Machine) versionChanged() {
-	if m.status.Phase != Outdated || m.leaving != cmdNone {
+	if m.status.Phase != Outdated || m.leaving != cmdNone || m.forgetting {
 		return
 	}
 	if m.linked {

@@ -7,6 +7,9 @@ func (m *Machine) obey() {
 		if cmd == cmdNone {
 			return
 		}
+		if m.forgetting && m.leaving == cmdNone {
+			return // What comes after the keys are gone goes on from there.
+		}
 		if m.leaving == cmdLogout {
 			if cmd == cmdDelete {
 				m.leaving = cmdDelete
