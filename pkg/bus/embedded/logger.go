@@ -1,0 +1,57 @@
+package embedded
+
+import (
+	"fmt"
+	"sync"
+
+	"go.uber.org/zap"
+)
+
+// lastError keeps what the server complained of last, so that a failed start can
+// say it.
+type lastError struct {
+	mu   sync.Mutex
+	text string
+}
+
+func (l *lastError) set(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = text
+}
+
+func (l *lastError) explain() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.text == "" {
+		return "it gave no reason; a large store on a slow disk may need longer"
+	}
+	return l.text
+}
+
+// logger turns the server's log into ours. Fatalf does not end the process.
+type logger struct {
+	log  *zap.Logger
+	last *lastError
+}
+
+func newLogger(log *zap.Logger, last *lastError) *logger {
+	return &logger{log: log.Named("nats"), last: last}
+}
+
+func (l *logger) Noticef(format string, v ...any) { l.log.Debug(fmt.Sprintf(format, v...)) }
+func (l *logger) Warnf(format string, v ...any)   { l.log.Warn(fmt.Sprintf(format, v...)) }
+func (l *logger) Debugf(format string, v ...any)  { l.log.Debug(fmt.Sprintf(format, v...)) }
+func (l *logger) Tracef(format string, v ...any)  { l.log.Debug(fmt.Sprintf(format, v...)) }
+
+func (l *logger) Errorf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	l.last.set(text)
+	l.log.Error(text)
+}
+
+func (l *logger) Fatalf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	l.last.set(text)
+	l.log.Error(text, zap.Bool("fatal", true))
+}
