@@ -52,7 +52,7 @@ var needs = map[Type]struct {
 	TypePasskeyRequired:  {true, func(f *Frame) bool { return f.Passkey != "" && f.LifeMillis > 0 }},
 	TypeScanned:          {true, nil},
 	TypeKeys:             {true, func(f *Frame) bool { return f.Device != "" && f.Key != "" && f.Account != nil }},
-	TypeLinked:           {true, nil},
+	TypeLinked:           {true, func(f *Frame) bool { return f.Account != nil }},
 	TypeOnline:           {true, func(f *Frame) bool { return f.Account != nil }},
 	TypeSuspended:        {true, nil},
 	TypeUnsuspended:      {true, nil},

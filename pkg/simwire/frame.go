@@ -101,7 +101,7 @@ const (
 	TypeScanned Type = "scanned"
 	// TypeKeys hands the keys of the new device over: Device, Key and Account.
 	TypeKeys Type = "keys"
-	// TypeLinked says that the device is linked.
+	// TypeLinked says that the device is linked: Account.
 	TypeLinked Type = "linked"
 	// TypeOnline says that the session is logged in: Account.
 	TypeOnline Type = "online"
