@@ -13,9 +13,15 @@ const (
 	MaxQRMargin uint32 = 16
 )
 
-// minContrast is the least ratio of luminances (WCAG) between light and dark
-// modules that is accepted: below it phones take long or fail.
-const minContrast = 2.0
+// A pair of colours is accepted from these on. The first is the ratio of the
+// luminances of light and dark modules (WCAG); below it phones take long or fail.
+// The second is the difference of what standard decoders reckon as grey, 0 to 255;
+// they weigh blue more than the eye does, and a violet on a green that people tell
+// apart is one grey to them.
+const (
+	minContrast       = 3.0
+	minGreyDifference = 48
+)
 
 // QRStyle is how the pictures of an instance's QR codes look. Zero values
 // stand for the defaults.
@@ -32,7 +38,8 @@ func CheckQRStyle(f *FieldErrors, prefix string, s QRStyle) QRStyle {
 	before := len(*f)
 	s.Foreground = CheckColour(f, Path(prefix, "foreground"), s.Foreground)
 	s.Background = CheckColour(f, Path(prefix, "background"), s.Background)
-	if len(*f) == before && contrast(s.Foreground, s.Background) < minContrast {
+	if len(*f) == before && (contrast(s.Foreground, s.Background) < minContrast ||
+		grey(s.Background, 255)-grey(s.Foreground, 0) < minGreyDifference) {
 		f.Add(Path(prefix, "foreground"), "must be clearly darker than the background, or phones can not read the code")
 	}
 	s.Level = CheckQRLevel(f, Path(prefix, "level"), s.Level)
@@ -85,6 +92,18 @@ func CheckQRMargin(f *FieldErrors, field string, modules uint32) {
 // when dark is the lighter one. Empty colours are black and white.
 func contrast(dark, light string) float64 {
 	return (luminance(light, 1) + 0.05) / (luminance(dark, 0) + 0.05)
+}
+
+// grey is the mean of red, blue and twice green.
+func grey(colour string, absent int) int {
+	if colour == "" {
+		return absent
+	}
+	rgb, err := strconv.ParseUint(strings.TrimPrefix(colour, "#"), 16, 32)
+	if err != nil {
+		return absent
+	}
+	return int(rgb>>16+2*(rgb>>8&0xff)+(rgb&0xff)) / 4
 }
 
 func luminance(colour string, absent float64) float64 {
