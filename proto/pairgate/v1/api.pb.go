@@ -1580,7 +1580,9 @@ type RenderQrRequest struct {
 	// "#rrggbb"; empty for white.
 	Background string `protobuf:"bytes,6,opt,name=background,proto3" json:"background,omitempty"`
 	// Quiet zone in modules, 1 to 16; 0 for the standard's 4.
-	Margin        uint32 `protobuf:"varint,7,opt,name=margin,proto3" json:"margin,omitempty"`
+	Margin uint32 `protobuf:"varint,7,opt,name=margin,proto3" json:"margin,omitempty"`
+	// Draw "txt" for a terminal with dark letters on a light ground.
+	Invert        bool `protobuf:"varint,8,opt,name=invert,proto3" json:"invert,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1662,6 +1664,13 @@ func (x *RenderQrRequest) GetMargin() uint32 {
 		return x.Margin
 	}
 	return 0
+}
+
+func (x *RenderQrRequest) GetInvert() bool {
+	if x != nil {
+		return x.Invert
+	}
+	return false
 }
 
 type RenderQrReply struct {
@@ -2784,7 +2793,7 @@ const file_pairgate_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"GetQrReply\x12\x1f\n" +
 	"\x02qr\x18\x01 \x01(\v2\x0f.pairgate.v1.QrR\x02qr\x12+\n" +
-	"\x06status\x18\x02 \x01(\v2\x13.pairgate.v1.StatusR\x06status\"\xbf\x01\n" +
+	"\x06status\x18\x02 \x01(\v2\x13.pairgate.v1.StatusR\x06status\"\xd7\x01\n" +
 	"\x0fRenderQrRequest\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x16\n" +
 	"\x06format\x18\x02 \x01(\tR\x06format\x12\x12\n" +
@@ -2796,7 +2805,8 @@ const file_pairgate_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"background\x18\x06 \x01(\tR\n" +
 	"background\x12\x16\n" +
-	"\x06margin\x18\a \x01(\rR\x06margin\"H\n" +
+	"\x06margin\x18\a \x01(\rR\x06margin\x12\x16\n" +
+	"\x06invert\x18\b \x01(\bR\x06invert\"H\n" +
 	"\rRenderQrReply\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\fR\x05image\x12!\n" +
 	"\fcontent_type\x18\x02 \x01(\tR\vcontentType\"\\\n" +
