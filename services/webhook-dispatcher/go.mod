@@ -7,6 +7,11 @@ require (
 	pairgate.dev/proto v0.0.0
 )
 
+require (
+	code.dny.dev/ssrf v0.3.0 // indirect
+	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1 // indirect
+)
+
 replace pairgate.dev/proto => ../../proto
 
 replace pairgate.dev/pkg => ../../pkg
