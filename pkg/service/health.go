@@ -15,7 +15,7 @@ type Condition string
 
 // The conditions of this version. /readyz names those that do not hold.
 const (
-	// Starting holds until the service has named its first condition.
+	// Starting: the service has not named its first condition yet.
 	Starting Condition = "starting"
 	// NATS: the connection to NATS is up.
 	NATS Condition = "nats"
@@ -102,6 +102,10 @@ func (h *Health) Include(part *Health) {
 	delete(h.set, Starting)
 	h.parts = append(h.parts, part)
 }
+
+// starting puts the reason Starting back until the service names a condition of
+// its own: the shell has named NATS and Streams by then.
+func (h *Health) starting() { h.Set(Starting, errStarting) }
 
 // Drain makes the service not ready for good, with the reason [Draining].
 func (h *Health) Drain() {

@@ -61,8 +61,8 @@ func NewOps(addr string, h http.Handler) (*Ops, error) {
 // Addr is the address that the server listens on.
 func (o *Ops) Addr() string { return o.listener.Addr().String() }
 
-// Serve answers until ctx ends, gives requests under way a second, and returns
-// nil; or it returns why it could not go on. It is called once.
+// Serve answers until ctx ends, gives requests under way half a second, and
+// returns nil; or it returns why it could not go on. It is called once.
 func (o *Ops) Serve(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- o.server.Serve(o.listener) }()
@@ -71,7 +71,7 @@ func (o *Ops) Serve(ctx context.Context) error {
 		return fmt.Errorf("operations server: %w", err)
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), opsGrace)
 	defer cancel()
 	if err := o.server.Shutdown(grace); err != nil {
 		// What is still open after the grace is cut off.
