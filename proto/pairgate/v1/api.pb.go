@@ -2687,6 +2687,44 @@ func (x *ReplayReply) GetDeliveries() uint64 {
 	return 0
 }
 
+// TouchRequest is sent, without waiting for an answer, to the owner of an
+// instance whose codes somebody looks at: pairgate.v1.sessions.<ppp>.<id>.touch
+type TouchRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TouchRequest) Reset() {
+	*x = TouchRequest{}
+	mi := &file_pairgate_v1_api_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TouchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TouchRequest) ProtoMessage() {}
+
+func (x *TouchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pairgate_v1_api_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TouchRequest.ProtoReflect.Descriptor instead.
+func (*TouchRequest) Descriptor() ([]byte, []int) {
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{48}
+}
+
 var File_pairgate_v1_api_proto protoreflect.FileDescriptor
 
 const file_pairgate_v1_api_proto_rawDesc = "" +
@@ -2886,7 +2924,8 @@ const file_pairgate_v1_api_proto_rawDesc = "" +
 	"\vReplayReply\x12\x1e\n" +
 	"\n" +
 	"deliveries\x18\x01 \x01(\x04R\n" +
-	"deliveriesB+Z)pairgate.dev/proto/pairgate/v1;pairgatev1b\x06proto3"
+	"deliveries\"\x0e\n" +
+	"\fTouchRequestB+Z)pairgate.dev/proto/pairgate/v1;pairgatev1b\x06proto3"
 
 var (
 	file_pairgate_v1_api_proto_rawDescOnce sync.Once
@@ -2900,7 +2939,7 @@ func file_pairgate_v1_api_proto_rawDescGZIP() []byte {
 	return file_pairgate_v1_api_proto_rawDescData
 }
 
-var file_pairgate_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_pairgate_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_pairgate_v1_api_proto_goTypes = []any{
 	(*CreateInstanceRequest)(nil), // 0: pairgate.v1.CreateInstanceRequest
 	(*CreateInstanceReply)(nil),   // 1: pairgate.v1.CreateInstanceReply
@@ -2950,48 +2989,49 @@ var file_pairgate_v1_api_proto_goTypes = []any{
 	(*RedeliverReply)(nil),        // 45: pairgate.v1.RedeliverReply
 	(*ReplayRequest)(nil),         // 46: pairgate.v1.ReplayRequest
 	(*ReplayReply)(nil),           // 47: pairgate.v1.ReplayReply
-	nil,                           // 48: pairgate.v1.HeaderValues.ValuesEntry
-	(*WebhookSpec)(nil),           // 49: pairgate.v1.WebhookSpec
-	(*InstanceSettings)(nil),      // 50: pairgate.v1.InstanceSettings
-	(*Proxy)(nil),                 // 51: pairgate.v1.Proxy
-	(*Instance)(nil),              // 52: pairgate.v1.Instance
-	(*Webhook)(nil),               // 53: pairgate.v1.Webhook
-	(*Status)(nil),                // 54: pairgate.v1.Status
-	(*timestamppb.Timestamp)(nil), // 55: google.protobuf.Timestamp
-	(*Qr)(nil),                    // 56: pairgate.v1.Qr
-	(*DeliveryAttempt)(nil),       // 57: pairgate.v1.DeliveryAttempt
-	(*Delivery)(nil),              // 58: pairgate.v1.Delivery
+	(*TouchRequest)(nil),          // 48: pairgate.v1.TouchRequest
+	nil,                           // 49: pairgate.v1.HeaderValues.ValuesEntry
+	(*WebhookSpec)(nil),           // 50: pairgate.v1.WebhookSpec
+	(*InstanceSettings)(nil),      // 51: pairgate.v1.InstanceSettings
+	(*Proxy)(nil),                 // 52: pairgate.v1.Proxy
+	(*Instance)(nil),              // 53: pairgate.v1.Instance
+	(*Webhook)(nil),               // 54: pairgate.v1.Webhook
+	(*Status)(nil),                // 55: pairgate.v1.Status
+	(*timestamppb.Timestamp)(nil), // 56: google.protobuf.Timestamp
+	(*Qr)(nil),                    // 57: pairgate.v1.Qr
+	(*DeliveryAttempt)(nil),       // 58: pairgate.v1.DeliveryAttempt
+	(*Delivery)(nil),              // 59: pairgate.v1.Delivery
 }
 var file_pairgate_v1_api_proto_depIdxs = []int32{
-	49, // 0: pairgate.v1.CreateInstanceRequest.webhooks:type_name -> pairgate.v1.WebhookSpec
-	50, // 1: pairgate.v1.CreateInstanceRequest.settings:type_name -> pairgate.v1.InstanceSettings
-	51, // 2: pairgate.v1.CreateInstanceRequest.proxy:type_name -> pairgate.v1.Proxy
-	52, // 3: pairgate.v1.CreateInstanceReply.instance:type_name -> pairgate.v1.Instance
-	53, // 4: pairgate.v1.CreateInstanceReply.webhooks:type_name -> pairgate.v1.Webhook
-	52, // 5: pairgate.v1.GetInstanceReply.instance:type_name -> pairgate.v1.Instance
-	52, // 6: pairgate.v1.ListInstancesReply.instances:type_name -> pairgate.v1.Instance
-	50, // 7: pairgate.v1.UpdateInstanceRequest.settings:type_name -> pairgate.v1.InstanceSettings
-	51, // 8: pairgate.v1.UpdateInstanceRequest.proxy:type_name -> pairgate.v1.Proxy
-	52, // 9: pairgate.v1.UpdateInstanceReply.instance:type_name -> pairgate.v1.Instance
-	54, // 10: pairgate.v1.CommandReply.status:type_name -> pairgate.v1.Status
-	54, // 11: pairgate.v1.SessionReply.status:type_name -> pairgate.v1.Status
-	55, // 12: pairgate.v1.Settings.updated_at:type_name -> google.protobuf.Timestamp
+	50, // 0: pairgate.v1.CreateInstanceRequest.webhooks:type_name -> pairgate.v1.WebhookSpec
+	51, // 1: pairgate.v1.CreateInstanceRequest.settings:type_name -> pairgate.v1.InstanceSettings
+	52, // 2: pairgate.v1.CreateInstanceRequest.proxy:type_name -> pairgate.v1.Proxy
+	53, // 3: pairgate.v1.CreateInstanceReply.instance:type_name -> pairgate.v1.Instance
+	54, // 4: pairgate.v1.CreateInstanceReply.webhooks:type_name -> pairgate.v1.Webhook
+	53, // 5: pairgate.v1.GetInstanceReply.instance:type_name -> pairgate.v1.Instance
+	53, // 6: pairgate.v1.ListInstancesReply.instances:type_name -> pairgate.v1.Instance
+	51, // 7: pairgate.v1.UpdateInstanceRequest.settings:type_name -> pairgate.v1.InstanceSettings
+	52, // 8: pairgate.v1.UpdateInstanceRequest.proxy:type_name -> pairgate.v1.Proxy
+	53, // 9: pairgate.v1.UpdateInstanceReply.instance:type_name -> pairgate.v1.Instance
+	55, // 10: pairgate.v1.CommandReply.status:type_name -> pairgate.v1.Status
+	55, // 11: pairgate.v1.SessionReply.status:type_name -> pairgate.v1.Status
+	56, // 12: pairgate.v1.Settings.updated_at:type_name -> google.protobuf.Timestamp
 	22, // 13: pairgate.v1.GetSettingsReply.settings:type_name -> pairgate.v1.Settings
 	22, // 14: pairgate.v1.UpdateSettingsReply.settings:type_name -> pairgate.v1.Settings
-	56, // 15: pairgate.v1.GetQrReply.qr:type_name -> pairgate.v1.Qr
-	54, // 16: pairgate.v1.GetQrReply.status:type_name -> pairgate.v1.Status
-	49, // 17: pairgate.v1.CreateWebhookRequest.webhook:type_name -> pairgate.v1.WebhookSpec
-	53, // 18: pairgate.v1.CreateWebhookReply.webhook:type_name -> pairgate.v1.Webhook
-	53, // 19: pairgate.v1.ListWebhooksReply.webhooks:type_name -> pairgate.v1.Webhook
+	57, // 15: pairgate.v1.GetQrReply.qr:type_name -> pairgate.v1.Qr
+	55, // 16: pairgate.v1.GetQrReply.status:type_name -> pairgate.v1.Status
+	50, // 17: pairgate.v1.CreateWebhookRequest.webhook:type_name -> pairgate.v1.WebhookSpec
+	54, // 18: pairgate.v1.CreateWebhookReply.webhook:type_name -> pairgate.v1.Webhook
+	54, // 19: pairgate.v1.ListWebhooksReply.webhooks:type_name -> pairgate.v1.Webhook
 	35, // 20: pairgate.v1.UpdateWebhookRequest.events:type_name -> pairgate.v1.EventKinds
 	36, // 21: pairgate.v1.UpdateWebhookRequest.headers:type_name -> pairgate.v1.HeaderValues
-	48, // 22: pairgate.v1.HeaderValues.values:type_name -> pairgate.v1.HeaderValues.ValuesEntry
-	53, // 23: pairgate.v1.UpdateWebhookReply.webhook:type_name -> pairgate.v1.Webhook
-	57, // 24: pairgate.v1.TestWebhookReply.attempt:type_name -> pairgate.v1.DeliveryAttempt
-	58, // 25: pairgate.v1.ListDeliveriesReply.deliveries:type_name -> pairgate.v1.Delivery
-	58, // 26: pairgate.v1.RedeliverReply.delivery:type_name -> pairgate.v1.Delivery
-	55, // 27: pairgate.v1.ReplayRequest.since:type_name -> google.protobuf.Timestamp
-	55, // 28: pairgate.v1.ReplayRequest.until:type_name -> google.protobuf.Timestamp
+	49, // 22: pairgate.v1.HeaderValues.values:type_name -> pairgate.v1.HeaderValues.ValuesEntry
+	54, // 23: pairgate.v1.UpdateWebhookReply.webhook:type_name -> pairgate.v1.Webhook
+	58, // 24: pairgate.v1.TestWebhookReply.attempt:type_name -> pairgate.v1.DeliveryAttempt
+	59, // 25: pairgate.v1.ListDeliveriesReply.deliveries:type_name -> pairgate.v1.Delivery
+	59, // 26: pairgate.v1.RedeliverReply.delivery:type_name -> pairgate.v1.Delivery
+	56, // 27: pairgate.v1.ReplayRequest.since:type_name -> google.protobuf.Timestamp
+	56, // 28: pairgate.v1.ReplayRequest.until:type_name -> google.protobuf.Timestamp
 	29, // [29:29] is the sub-list for method output_type
 	29, // [29:29] is the sub-list for method input_type
 	29, // [29:29] is the sub-list for extension type_name
@@ -3016,7 +3056,7 @@ func file_pairgate_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pairgate_v1_api_proto_rawDesc), len(file_pairgate_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   49,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

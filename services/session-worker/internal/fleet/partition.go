@@ -1,0 +1,191 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"pairgate.dev/pkg/instance"
+	"pairgate.dev/pkg/lease"
+	pb "pairgate.dev/proto/pairgate/v1"
+	"pairgate.dev/services/session-worker/internal/outbox"
+	"pairgate.dev/services/session-worker/internal/session"
+)
+
+// partition is what the fleet knows of one owned partition.
+type partition struct {
+	fleet  *Fleet
+	number instance.Partition
+	epoch  uint64
+	queue  *outbox.Queue
+	// stops end what the partition listens to.
+	stops []func()
+
+	mu sync.Mutex
+	// opened says that the statuses were read: from then on wishes are acted on.
+	opened bool
+	closed bool
+	actors map[instance.ID]*member
+	// last holds the last status of every instance without an actor that has one.
+	last map[instance.ID]*instance.Status
+}
+
+func newPartition(f *Fleet, owned lease.Partition, queue *outbox.Queue) *partition {
+	return &partition{fleet: f, number: owned.Number, epoch: owned.Epoch, queue: queue,
+		actors: map[instance.ID]*member{}, last: map[instance.ID]*instance.Status{}}
+}
+
+func (p *partition) open() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.opened = true
+}
+
+func (p *partition) members() []*member {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]*member, 0, len(p.actors))
+	for _, m := range p.actors {
+		all = append(all, m)
+	}
+	return all
+}
+
+// purgedAfter is how long after a deletion its status may be gone from the stream.
+const purgedAfter = 20 * time.Hour
+
+// needsActor says whether something is to be done for the instance: a request
+// that no status has observed or, at a take-over, a status of an earlier epoch.
+func (p *partition) needsActor(id instance.ID, record *pb.InstanceRecord, takeOver bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.needs(id, record, takeOver)
+}
+
+func (p *partition) needs(id instance.ID, record *pb.InstanceRecord, takeOver bool) bool {
+	if p.closed || !p.opened || record.GetAbandoned() || p.actors[id] != nil {
+		return false
+	}
+	last := p.last[id]
+	if last == nil {
+		if at := record.GetDeletedAt(); at != nil && time.Since(at.AsTime()) > purgedAfter {
+			return false
+		}
+		return session.WishOf(record).Last() > 0
+	}
+	if last.Phase == instance.Deleted {
+		return false
+	}
+	return takeOver && last.Epoch != p.epoch || session.WishOf(record).Last() > last.ObservedRequest
+}
+
+// wish acts on a changed record.
+func (p *partition) wish(id instance.ID, record *pb.InstanceRecord) {
+	p.mu.Lock()
+	m := p.actors[id]
+	if m != nil {
+		m.actor.Wish(session.WishOf(record))
+		p.mu.Unlock()
+		return
+	}
+	p.mu.Unlock()
+	p.start(id, record, false)
+}
+
+// start starts an actor if the instance needs one. With slot, the caller's slot
+// is given back once the actor has taken its first step.
+func (p *partition) start(id instance.ID, record *pb.InstanceRecord, slot bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.needs(id, record, slot) {
+		return false
+	}
+	provider := instance.Provider(record.GetInstance().GetProvider())
+	m := &member{partition: p, id: id, provider: provider, record: record}
+	if slot {
+		m.adopted = sync.OnceFunc(func() { <-p.fleet.slots })
+	} else {
+		m.adopted = func() {}
+	}
+	p.actors[id] = m
+	m.actor = session.Start(session.Params{ID: id, Epoch: p.epoch, Last: p.last[id], Driver: p.fleet.Drivers[provider],
+		Backoff: p.fleet.Backoff, Log: p.fleet.Log}, m)
+	delete(p.last, id)
+	return true
+}
+
+// flushTimeout bounds the wait for queued events when a partition is handed over.
+const flushTimeout = 3 * time.Second
+
+// close stops everything. Only a partition that is handed over on purpose gets
+// its queued events stored; otherwise the server would refuse them anyway.
+func (p *partition) close(why error) {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	for _, stop := range p.stops {
+		stop()
+	}
+	var stopping sync.WaitGroup
+	for _, m := range p.members() {
+		stopping.Go(func() {
+			m.actor.Stop()
+			m.adopted()
+			p.fleet.Forget(m.id)
+		})
+	}
+	stopping.Wait()
+	if errors.Is(why, lease.ErrReleased) {
+		ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+		if err := p.queue.Flush(ctx); err != nil {
+			p.fleet.Log.Warn("a partition is handed over with events unsent; the next owner publishes every status anew",
+				zap.Stringer("partition", p.number))
+		}
+		cancel()
+	}
+	p.queue.Close()
+}
+
+// phase returns the phase of an instance of the partition.
+func (p *partition) phase(id instance.ID) instance.Phase {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := p.actors[id]; m != nil && m.actor.Phase() != "" {
+		return m.actor.Phase()
+	}
+	if last := p.last[id]; last != nil {
+		return last.Phase
+	}
+	return instance.Idle
+}
+
+// park lets an actor end when nothing has come in meanwhile.
+func (p *partition) park(m *member, status instance.Status) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !m.actor.Quiet() {
+		return false
+	}
+	if !p.closed {
+		delete(p.actors, m.id)
+		p.last[m.id] = &status
+	}
+	return true
+}
+
+// queueEvent queues an event of an instance of the partition.
+func (p *partition) queueEvent(id instance.ID, e *pb.Event) {
+	message, err := p.fleet.message(e)
+	if err != nil {
+		p.fleet.Log.Error("an event cannot be encoded; this is a bug", zap.String("instance", string(id)),
+			zap.String("kind", e.GetKind()), zap.Error(err))
+		return
+	}
+	code := e.GetKind() == string(instance.KindCode)
+	p.queue.Add(outbox.Item{Instance: id, Message: message, Code: code, Replaceable: code && e.GetCode().GetCode() != ""})
+}
+
+var _ session.Host = (*member)(nil)
