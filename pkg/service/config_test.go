@@ -29,7 +29,6 @@ type testConfig struct {
 	Limit    int            `env:"PAIRGATE_T_LIMIT" alias:"QRCODE_LIMIT,OLD_LIMIT" envDefault:"30" desc:"How many."`
 	Required string         `env:"PAIRGATE_T_REQUIRED,required" want:"the word" desc:"Must be there."`
 	Inner    inner
-	ignored  string
 }
 
 func parse(environ ...string) (testConfig, error) {
