@@ -42,7 +42,7 @@ func testCodesAreRefreshed(t *testing.T, s *suite) {
 		if seen[code.Text] {
 			t.Fatal("a code came twice")
 		}
-		if code.Issued.Before(last.Issued) || code.Issued.After(last.Expires.Add(patience)) {
+		if code.Issued.Before(last.Issued) || !code.Expires.After(last.Expires) {
 			t.Fatal("codes are out of order")
 		}
 		seen[code.Text], last = true, code
@@ -54,9 +54,6 @@ func testCodesAreRefreshed(t *testing.T, s *suite) {
 	}
 	s.must(s.Messenger.Scan(t.Context(), phone, last.Text))
 	s.finishLink(o, id, phone)
-	if n := o.count(); n == 0 {
-		t.Fatal("no events")
-	}
 }
 
 func testCodesRunOut(t *testing.T, s *suite) {
