@@ -10,7 +10,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
-	"google.golang.org/protobuf/proto"
 
 	"pairgate.dev/pkg/instance"
 	pb "pairgate.dev/proto/pairgate/v1"
@@ -38,8 +37,7 @@ var ErrCatchUpBusy = errors.New("bus: too many readers of old events")
 type RecentEvents struct {
 	sessions *SessionView
 	log      *zap.Logger
-	age      time.Duration
-	bytes    int
+	limits   ringLimits
 	clock    func() time.Time
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -50,19 +48,9 @@ type RecentEvents struct {
 
 	mu      sync.Mutex
 	stopped bool
-	// events holds everything after floor; head is the last sequence that is known to be seen.
-	events []ringEvent
-	size   int
-	floor  uint64
-	head   uint64
-	subs   map[*ringSubscriber]struct{}
-	byID   map[instance.ID]map[*ringSubscriber]struct{}
-}
-
-type ringEvent struct {
-	event *pb.Event
-	size  int
-	at    time.Time
+	ring    eventRing
+	subs    map[*ringSubscriber]struct{}
+	byID    map[instance.ID]map[*ringSubscriber]struct{}
 }
 
 type ringSubscriber struct {
@@ -72,7 +60,7 @@ type ringSubscriber struct {
 
 func newRecentEvents(sessions *SessionView, log *zap.Logger) *RecentEvents {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &RecentEvents{sessions: sessions, log: log, age: ringAge, bytes: ringBytes, clock: time.Now, ctx: ctx, cancel: cancel,
+	return &RecentEvents{sessions: sessions, log: log, limits: ringLimits{age: ringAge, bytes: ringBytes}, clock: time.Now, ctx: ctx, cancel: cancel,
 		ready: make(chan struct{}), catchUps: make(chan struct{}, maxCatchUps),
 		subs: map[*ringSubscriber]struct{}{}, byID: map[instance.ID]map[*ringSubscriber]struct{}{}}
 }
@@ -117,42 +105,23 @@ func (r *RecentEvents) run() {
 	case <-r.ctx.Done():
 		return
 	}
-	// What comes live while the stream is read waits here.
-	var held []*pb.Event
-	filled := false
 	var from uint64
 	r.sessions.follower.at(func(sequence uint64) {
 		from = sequence
-		r.sessions.subs.add(func(ev *pb.Event) {
-			r.mu.Lock()
-			if filled {
-				r.append(ev, r.clock())
-			} else {
-				held = append(held, ev)
-			}
-			subs := r.listeners(instance.ID(ev.GetInstance().GetId()))
-			r.mu.Unlock()
-			for _, s := range subs {
-				s.fn(ev)
-			}
-		})
+		r.mu.Lock()
+		r.ring = eventRing{floor: from, head: from}
+		r.mu.Unlock()
+		r.sessions.subs.add(r.take)
 		r.sessions.resets.add(r.reset)
 		r.sessions.ticks.add(func(time.Time) { r.tick() })
 	})
 	delay := newBackoff(time.Second, 30*time.Second)
 	for {
-		past, floor, err := r.fill(from)
+		past, err := r.fill(from)
 		if err == nil {
 			r.mu.Lock()
-			now := r.clock()
-			r.floor, r.head = max(r.floor, floor), max(r.head, from)
-			for _, e := range past {
-				r.appendAt(e.event, e.at)
-			}
-			for _, ev := range held {
-				r.append(ev, now)
-			}
-			held, filled = nil, true
+			r.ring.prepend(past)
+			r.ring.evict(r.limits, r.clock())
 			r.mu.Unlock()
 			close(r.ready)
 			return
@@ -167,53 +136,70 @@ func (r *RecentEvents) run() {
 	}
 }
 
-// fill reads the events of the last minutes up to a sequence. The floor is the
-// sequence before the first message of that time.
-func (r *RecentEvents) fill(upTo uint64) (past []ringEvent, floor uint64, err error) {
+// take keeps the next live event and hands it on.
+func (r *RecentEvents) take(ev *pb.Event) {
+	now := r.clock()
+	r.mu.Lock()
+	r.ring.append(ev, now)
+	r.ring.evict(r.limits, now)
+	subs := r.listeners(instance.ID(ev.GetInstance().GetId()))
+	r.mu.Unlock()
+	for _, s := range subs {
+		s.fn(ev)
+	}
+}
+
+// fill reads the events of the last minutes up to a sequence.
+func (r *RecentEvents) fill(upTo uint64) (past eventRing, err error) {
+	past = eventRing{floor: upTo, head: upTo}
 	if upTo == 0 {
-		return nil, 0, nil
+		return past, nil
 	}
 	reader := r.reader()
 	s, info, err := reader.stream(r.ctx)
 	if err != nil {
-		return nil, 0, err
+		return past, err
 	}
-	since := r.clock().Add(-r.age)
+	now := r.clock()
+	since := now.Add(-r.limits.age)
 	if info.State.LastTime.Before(since) {
-		return nil, upTo, nil
+		return past, nil
 	}
 	incarnation := incarnationOf(info)
 	rules := map[instance.ID]*session{}
-	floor = upTo
+	first := true
 	collect := func(m stored) error {
 		if m.seq > upTo {
 			return nil
 		}
-		floor = min(floor, m.seq-1)
+		if first {
+			first, past.floor = false, m.seq-1
+		}
 		if ev := pastEvent(m, incarnation, rules, r.log); ev != nil {
-			past = append(past, ringEvent{event: ev, at: m.time})
+			past.append(ev, m.time)
+			past.evict(r.limits, now)
 		}
 		return nil
 	}
 	last, err := reader.read(r.ctx, jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since},
 		[]string{">"}, func() (uint64, error) { return upTo, nil }, collect)
 	if err != nil {
-		return nil, 0, err
+		return past, err
 	}
-	if last != 0 && last < upTo {
-		err = reader.span(r.ctx, last+1, upTo, ">", collect)
+	if last != 0 {
+		return past, reader.span(r.ctx, last+1, upTo, ">", collect)
 	}
-	if last == 0 && info.State.LastSeq <= upTo {
+	if info.State.LastSeq <= upTo {
 		// The consumer may stand on a replica that lags; or the last message was removed.
 		m, found, err := reader.next(r.ctx, s, info.State.LastSeq, ">")
 		if err != nil {
-			return nil, 0, err
+			return past, err
 		}
 		if found && m.seq <= upTo {
-			return nil, 0, errReadStale
+			return past, errReadStale
 		}
 	}
-	return past, floor, err
+	return past, nil
 }
 
 // pastEvent decodes an event that is read from the stream and applies the
@@ -239,44 +225,17 @@ func (r *RecentEvents) reader() *streamReader {
 	return &streamReader{js: conn.JetStream(), nc: conn.NATS(), name: StreamEvents}
 }
 
-// append adds the next event; the lock is held.
-func (r *RecentEvents) append(ev *pb.Event, at time.Time) { r.appendAt(ev, at); r.evict(at) }
-
-func (r *RecentEvents) appendAt(ev *pb.Event, at time.Time) {
-	if n := len(r.events); n > 0 && ev.GetSequence() <= r.events[n-1].event.GetSequence() {
-		return
-	}
-	e := ringEvent{event: ev, size: proto.Size(ev), at: at}
-	r.events = append(r.events, e)
-	r.size += e.size
-	r.head = max(r.head, ev.GetSequence())
-}
-
-func (r *RecentEvents) evict(now time.Time) {
-	n := 0
-	for n < len(r.events) && (now.Sub(r.events[n].at) > r.age || r.size > r.bytes) {
-		r.size -= r.events[n].size
-		r.floor = max(r.floor, r.events[n].event.GetSequence())
-		r.events[n] = ringEvent{}
-		n++
-	}
-	r.events = r.events[n:]
-}
-
 func (r *RecentEvents) tick() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.evict(r.clock())
-	if len(r.events) == 0 {
-		r.events = nil
-	}
+	r.ring.evict(r.limits, r.clock())
 }
 
 // reset empties the ring: the stream is another one.
 func (r *RecentEvents) reset(upTo uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.events, r.size, r.floor, r.head = nil, 0, upTo, upTo
+	r.ring = eventRing{floor: upTo, head: upTo, anew: true}
 }
 
 func (r *RecentEvents) listeners(id instance.ID) []*ringSubscriber {
@@ -312,16 +271,10 @@ func (r *RecentEvents) since(sequence uint64, id instance.ID) ([]*pb.Event, bool
 	default:
 		return nil, false
 	}
-	if sequence < r.floor || sequence > max(r.head, r.sessions.Sequence()) {
+	if sequence > max(r.ring.head, r.sessions.Sequence()) {
 		return nil, false
 	}
-	var events []*pb.Event
-	for _, e := range r.events {
-		if e.event.GetSequence() > sequence && (id == "" || e.event.GetInstance().GetId() == string(id)) {
-			events = append(events, e.event)
-		}
-	}
-	return events, true
+	return r.ring.since(sequence, id)
 }
 
 // Subscribe returns what Since returns, of one instance or, for the empty id, of
@@ -363,7 +316,7 @@ func (r *RecentEvents) Oldest() uint64 {
 	r.start()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.floor
+	return r.ring.floor
 }
 
 // CatchUp reads events from the stream itself, for a reader that is behind what

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
 
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/bus/bustest"
@@ -379,6 +380,9 @@ func TestStaleViewsAreNamed(t *testing.T) {
 	})
 }
 
+// bustestWait is how long tests wait for what must come.
+const bustestWait = 30 * time.Second
+
 func hostPort(t *testing.T, addr string) (string, int) {
 	t.Helper()
 	host, p, err := net.SplitHostPort(addr)
@@ -390,4 +394,21 @@ func hostPort(t *testing.T, addr string) (string, int) {
 		t.Fatal(err)
 	}
 	return host, port
+}
+
+func storeKey(t testing.TB, c *bus.Conn, bucket, key string, m proto.Message) uint64 {
+	t.Helper()
+	body, err := bus.EncodeJSON(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv, err := c.KeyValue(t.Context(), bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rev, err := kv.Put(t.Context(), key, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rev
 }
