@@ -1,0 +1,57 @@
+package registry
+
+import (
+	"context"
+	"encoding/base64"
+	"strings"
+
+	"pairgate.dev/pkg/instance"
+	pb "pairgate.dev/proto/pairgate/v1"
+)
+
+// list answers a page from the view, in the order of ids, which is that of
+// creation. What is created while somebody turns the pages comes on a later
+// page; nothing is shown twice or left out.
+func (r *registry) list(_ context.Context, req *pb.ListInstancesRequest) (*pb.ListInstancesReply, error) {
+	var f instance.FieldErrors
+	after, size := checkList(&f, req)
+	if err := f.Err(); err != nil {
+		return nil, err
+	}
+	name := strings.ToLower(req.GetName())
+	reply := &pb.ListInstancesReply{}
+	for shared := range r.views.Instances.After(after) {
+		rec := record{InstanceRecord: shared}
+		i := rec.GetInstance()
+		if req.GetProvider() != "" && i.GetProvider() != req.GetProvider() ||
+			name != "" && !strings.Contains(strings.ToLower(i.GetName()), name) ||
+			req.GetPhase() != "" && string(r.status(rec).Phase) != req.GetPhase() {
+			continue
+		}
+		if len(reply.Instances) == size {
+			reply.NextPageToken = pageToken(instance.ID(reply.Instances[size-1].GetId()))
+			break
+		}
+		reply.Instances = append(reply.Instances, r.shown(rec))
+	}
+	return reply, nil
+}
+
+// A page token is opaque to users so that its content may change.
+const pageTokenPrefix = "after:"
+
+func pageToken(last instance.ID) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(pageTokenPrefix + string(last)))
+}
+
+func parsePageToken(token string) (after instance.ID, ok bool) {
+	if token == "" {
+		return "", true
+	}
+	text, err := base64.RawURLEncoding.DecodeString(token)
+	id, found := strings.CutPrefix(string(text), pageTokenPrefix)
+	if err != nil || !found {
+		return "", false
+	}
+	return instance.ParseID(id)
+}
