@@ -46,6 +46,8 @@ const defaultDeviceName = "Pairgate"
 // Driver implements driver.Driver for instance.Simulated.
 type Driver struct {
 	opts Options
+	// outboxLimit is what may wait to be sent, in bytes, before the lab counts as stuck.
+	outboxLimit int
 	// ctx ends when the driver is closed; dialling depends on it, not on the session that began it.
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -76,7 +78,7 @@ func New(o Options) (*Driver, error) {
 	if o.Keepalive <= 0 {
 		o.Keepalive = 5 * time.Second
 	}
-	d := &Driver{opts: o}
+	d := &Driver{opts: o, outboxLimit: 16 << 20}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d, nil
 }

@@ -13,12 +13,8 @@ import (
 	"pairgate.dev/pkg/simwire"
 )
 
-const (
-	// outboxLimit is what may wait to be sent before the lab counts as stuck.
-	outboxLimit = 16 << 20
-	// writeTimeout is how long one write may take.
-	writeTimeout = 10 * time.Second
-)
+// writeTimeout is how long one write may take.
+const writeTimeout = 10 * time.Second
 
 // uplink is the connection that the sessions share.
 type uplink struct {
@@ -138,7 +134,7 @@ func (d *Driver) greet() (*uplink, *simwire.Reader, instance.Closed) {
 	case answer.Type != simwire.TypeWelcome || answer.Version != simwire.Version:
 		return fail(instance.ReasonUnreachable, "The simulated messenger speaks another version of the protocol.")
 	}
-	return &uplink{nc: nc, out: simwire.NewOutbox(outboxLimit), sessions: map[uint64]*session{}}, frames, instance.Closed{}
+	return &uplink{nc: nc, out: simwire.NewOutbox(d.outboxLimit), sessions: map[uint64]*session{}}, frames, instance.Closed{}
 }
 
 func (l *uplink) write(b []byte) error {
