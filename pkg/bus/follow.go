@@ -14,7 +14,8 @@ import (
 
 // FollowOptions say which bucket is followed and what is held of it.
 type FollowOptions[T any] struct {
-	// Bucket is the name of the bucket. The declaration must publish it again.
+	// Bucket is the name of the bucket. Changes of one that the server does not
+	// publish again, such as SETTINGS, come within about a second.
 	Bucket string
 	// Keys filter the keys, with wildcards, such as InstanceKeys; none for all.
 	Keys []string

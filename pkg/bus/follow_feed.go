@@ -235,10 +235,7 @@ func (f *feed) run() {
 		timer := time.NewTimer(jitter(pause))
 		select {
 		case <-timer.C:
-		case _, ok := <-connected:
-			if !ok {
-				connected = nil
-			}
+		case <-connected:
 			pause = restartBackoff
 		case <-f.ctx.Done():
 		}
@@ -266,6 +263,9 @@ func incarnationOf(info *jetstream.StreamInfo) string {
 // follow runs from a subscription to its end; it returns only with an error.
 func (f *feed) follow(connected chan nats.Status) error {
 	nc := f.conn.NATS()
+	if !nc.IsConnected() {
+		return nats.ErrDisconnected // a new connection ends the pause
+	}
 	live := make(chan *nats.Msg, liveBuffer)
 	sub, err := nc.ChanSubscribe(f.cfg.live, live)
 	if err != nil {
@@ -293,7 +293,8 @@ func (f *feed) follow(connected chan nats.Status) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	ask := func(urgent bool) {
-		if checking {
+		// Without a connection the questions would pile up in the client's buffer.
+		if checking || !nc.IsConnected() {
 			return
 		}
 		checking = true
@@ -327,10 +328,7 @@ func (f *feed) follow(connected chan nats.Status) error {
 		select {
 		case <-f.ctx.Done():
 			return f.ctx.Err()
-		case _, ok := <-connected:
-			if !ok {
-				return nats.ErrConnectionClosed
-			}
+		case <-connected:
 			if pause > 0 {
 				pause = repairBackoff
 			}
@@ -368,6 +366,9 @@ func (f *feed) follow(connected chan nats.Status) error {
 				pause = 0
 				continue
 			}
+			if !nc.IsConnected() {
+				continue // the first check of the new connection arms it again
+			}
 			if err := f.repair(); err != nil {
 				if f.ctx.Err() != nil || errors.Is(err, errStartOver) {
 					return err
@@ -385,7 +386,7 @@ func (f *feed) follow(connected chan nats.Status) error {
 // hear takes a republished message and reports false when it shows a gap.
 func (f *feed) hear(m *nats.Msg) bool {
 	seq, err := strconv.ParseUint(m.Header.Get(HeaderSequence), 10, 64)
-	if err != nil || seq <= f.applied {
+	if err != nil || seq <= f.applied || m.Header.Get(HeaderStream) != f.cfg.stream {
 		return true
 	}
 	if seq > f.applied+1 {

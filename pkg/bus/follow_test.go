@@ -245,6 +245,55 @@ func TestFollowerSeesLeasesExpire(t *testing.T) {
 	})
 }
 
+// The marker of an expiry lives for a minute. After a longer gap nothing in the
+// stream tells of the key any more.
+func TestFollowerNoticesKeysThatVanishedInALongGap(t *testing.T) {
+	bustest.CheckGoroutines(t)
+	c := bustest.Conn(t, bustest.Server(t))
+	f := followNumbers(t, c)
+	f.SetSnapshotAfter(time.Nanosecond)
+	var seen changes
+	f.Subscribe(seen.add)
+	put(t, c, "gone", "1")
+	put(t, c, "kept", "2")
+	bustest.CheckFor(t, bustestWait, func() error { return seen.are("gone=1", "kept=2") })
+	stream, err := c.JetStream().Stream(t.Context(), bus.BucketStream(bus.BucketEndpoints))
+	if err != nil {
+		t.Fatal(err)
+	}
+	republish(t, c, bus.BucketStream(bus.BucketEndpoints), nil)
+	put(t, c, "kept", "3")
+	put(t, c, "kept", "4")
+	if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject(bus.BucketSubject(bus.BucketEndpoints, "gone"))); err != nil {
+		t.Fatal(err)
+	}
+	put(t, c, "kept", "5")
+	bustest.CheckFor(t, bustestWait, func() error {
+		v, _, _ := f.Get("kept")
+		if _, _, ok := f.Get("gone"); ok || v != 5 {
+			return fmt.Errorf("gone is held: %v; kept is %d", ok, v)
+		}
+		return nil
+	})
+}
+
+func TestFollowerEndsWhenItsConnectionWasClosedBefore(t *testing.T) {
+	bustest.CheckGoroutines(t)
+	c := bustest.Conn(t, bustest.Server(t))
+	f := followNumbers(t, c)
+	ready(t, f.Ready())
+	if err := c.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	bustest.CheckFor(t, bustestWait, func() error {
+		if d := f.SilentFor(); d < 2*time.Second {
+			return fmt.Errorf("silent for %v only", d)
+		}
+		return nil
+	})
+	f.Stop()
+}
+
 func TestFollowerStartsOverWhenTheBucketIsMadeAnew(t *testing.T) {
 	bustest.CheckGoroutines(t)
 	c := bustest.Conn(t, bustest.Server(t))
@@ -411,4 +460,26 @@ func storeKey(t testing.TB, c *bus.Conn, bucket, key string, m proto.Message) ui
 		t.Fatal(err)
 	}
 	return rev
+}
+
+func TestFollowerOfABucketThatIsNotRepublished(t *testing.T) {
+	bustest.CheckGoroutines(t)
+	c := bustest.Conn(t, bustest.Server(t))
+	f := bus.Follow(c, bus.FollowOptions[string]{Bucket: bus.BucketSettings, Decode: func(_ string, data []byte) (string, error) { return string(data), nil }})
+	t.Cleanup(f.Stop)
+	ready(t, f.Ready())
+	kv, err := c.KeyValue(t.Context(), bus.BucketSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rev, err := kv.Put(t.Context(), bus.SettingsKey, []byte("new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.WaitRevision(t.Context(), rev); err != nil {
+		t.Fatal(err)
+	}
+	if v, _, _ := f.Get(bus.SettingsKey); v != "new" {
+		t.Errorf("reads %q", v)
+	}
 }

@@ -9,3 +9,6 @@ func (r *RecentEvents) SetLimits(age time.Duration, bytes int) {
 
 // SetEventClock changes the clock that decides how old an event is, for tests, before the first use.
 func (r *RecentEvents) SetEventClock(clock func() time.Time) { r.clock = clock }
+
+// SetSnapshotAfter changes the age of a gap above which a snapshot repairs it, for tests, before the first use.
+func (f *Follower[T]) SetSnapshotAfter(d time.Duration) { f.feed.cfg.snapshotAfter = d }
