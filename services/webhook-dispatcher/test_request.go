@@ -1,0 +1,84 @@
+package dispatcher
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"pairgate.dev/pkg/bus"
+	"pairgate.dev/pkg/instance"
+	pb "pairgate.dev/proto/pairgate/v1"
+	"pairgate.dev/services/webhook-dispatcher/internal/lanes"
+)
+
+// kindTest is the kind in the body of a test webhook. No event has it.
+const kindTest = "test"
+
+// testSlack is what a test may take beyond the exchange itself.
+const testSlack = 2 * time.Second
+
+var errNoWebhook = instance.Problemf(instance.CodeWebhookNotFound, "There is no such webhook here.")
+
+func (d *dispatcher) serve() error {
+	return bus.Handle(d.requests, bus.SubjectWebhooksTest, d.test, bus.WithTimeout(d.cfg.Timeout+testSlack),
+		bus.WithDescription("Sends a signed test event to a webhook now, and tells what came of it."))
+}
+
+// test sends one signed event of kind "test" at once, past every lane, also to a
+// disabled webhook: that is how its owner finds out that it works again. It is
+// not retried and leaves no trace.
+func (d *dispatcher) test(ctx context.Context, req *pb.TestWebhookRequest) (*pb.TestWebhookReply, error) {
+	rec, ref, err := d.find(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	id := bus.NewEventID()
+	body, err := bus.EncodeJSON(&pb.Event{Id: id, Kind: kindTest, Time: timestamppb.Now(), Instance: ref})
+	if err != nil {
+		return nil, err
+	}
+	send, err := lanes.Request(d.ring, rec, id, bus.ContentJSON, "", body)
+	if err != nil {
+		return nil, fmt.Errorf("test of a webhook: %w", err)
+	}
+	send.Timeout = d.cfg.Timeout
+	return &pb.TestWebhookReply{Attempt: lanes.Attempt(d.sender.Send(ctx, send), 1)}, nil
+}
+
+// find returns the webhook that the request names, and its instance; a webhook
+// of another instance is told apart from none by nothing.
+func (d *dispatcher) find(ctx context.Context, req *pb.TestWebhookRequest) (*pb.EndpointRecord, *pb.InstanceRef, error) {
+	if req.GetWebhookId() == "" {
+		var f instance.FieldErrors
+		f.Add("webhookId", "is required")
+		return nil, nil, f.Err()
+	}
+	rec, _, ok := d.views.Endpoints.Get(req.GetWebhookId())
+	if !ok {
+		// It may have been made a moment ago.
+		if err := d.runner.CatchUp(ctx); err != nil {
+			return nil, nil, err
+		}
+		if rec, _, ok = d.views.Endpoints.Get(req.GetWebhookId()); !ok {
+			return nil, nil, errNoWebhook
+		}
+	}
+	of := rec.GetWebhook().GetInstanceId()
+	if req.GetRef() == "" {
+		if of != "" {
+			return nil, nil, errNoWebhook
+		}
+		return rec, nil, nil
+	}
+	found := new(pb.GetInstanceReply)
+	if err := bus.Request(ctx, d.deps.Bus, bus.SubjectInstancesGet, &pb.GetInstanceRequest{Ref: req.GetRef()}, found); err != nil {
+		return nil, nil, err
+	}
+	in := found.GetInstance()
+	if in.GetId() != of || of == "" {
+		return nil, nil, errNoWebhook
+	}
+	return rec, &pb.InstanceRef{Id: in.GetId(), Name: in.GetName(), Number: in.GetNumber(), Provider: in.GetProvider()}, nil
+}
