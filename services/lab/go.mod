@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/makiuchi-d/gozxing v0.1.1
+	github.com/skip2/go-qrcode v0.0.0-20200617195104-da1b6568686e
 	go.uber.org/zap v1.28.0
 	pairgate.dev/pkg v0.0.0
 )
