@@ -113,7 +113,8 @@ func (h *Health) Drain() {
 }
 
 // Reasons asks every check at once and returns what does not hold, sorted by
-// name and each reason once; empty means ready. A check that panics counts as
+// name and each reason once; empty means ready. Without NATS, what fails for want
+// of it is left out. A check that panics counts as
 // one that does not hold. It returns when all checks have.
 func (h *Health) Reasons(ctx context.Context) []Reason {
 	h.mu.Lock()
@@ -140,10 +141,22 @@ func (h *Health) Reasons(ctx context.Context) []Reason {
 	for _, f := range found {
 		reasons = append(reasons, f...)
 	}
+	reasons = withoutConsequences(reasons)
 	slices.SortFunc(reasons, func(a, b Reason) int {
 		return strings.Compare(string(a.Name)+"\x00"+a.Detail, string(b.Name)+"\x00"+b.Detail)
 	})
 	return slices.Compact(reasons)
+}
+
+// consequences are what fails by itself while there is no NATS: who looks at
+// three in the morning should read of the cause only.
+var consequences = []Condition{Streams, Registry, Ownership, Followers}
+
+func withoutConsequences(reasons []Reason) []Reason {
+	if !slices.ContainsFunc(reasons, func(r Reason) bool { return r.Name == NATS }) {
+		return reasons
+	}
+	return slices.DeleteFunc(reasons, func(r Reason) bool { return slices.Contains(consequences, r.Name) })
 }
 
 func (c healthCheck) ask(ctx context.Context) (err error) {

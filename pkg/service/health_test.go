@@ -100,3 +100,20 @@ func TestConditionsAreDistinctWords(t *testing.T) {
 		seen[c] = true
 	}
 }
+
+func TestReasonsNameTheCauseAndNotItsConsequences(t *testing.T) {
+	h := service.NewHealth()
+	part := service.NewHealth()
+	h.Include(part)
+	part.Set(service.Registry, errors.New("nobody answers"))
+	part.Set(service.Followers, errors.New("silent"))
+	part.Set(service.Lab, errors.New("does not answer"))
+	h.Set(service.NATS, errors.New("not connected"))
+	if got, want := names(h.Reasons(t.Context())), []service.Condition{service.Lab, service.NATS}; !reflect.DeepEqual(got, want) {
+		t.Fatalf("reasons %v, want %v", got, want)
+	}
+	h.Set(service.NATS, nil)
+	if got := h.Reasons(t.Context()); len(got) != 3 {
+		t.Fatalf("with NATS back: %v", got)
+	}
+}
