@@ -27,8 +27,6 @@ const (
 	Ownership Condition = "ownership"
 	// Followers: every stream and bucket that is followed was read up to its end once.
 	Followers Condition = "followers"
-	// Storage: the data directory or the key database can be written.
-	Storage Condition = "storage"
 	// Lab: the lab's control address answers.
 	Lab Condition = "lab"
 	// Draining: the process is going; it takes no new work.
@@ -37,7 +35,7 @@ const (
 
 // Conditions lists every condition.
 func Conditions() []Condition {
-	return []Condition{Starting, NATS, Streams, Registry, Ownership, Followers, Storage, Lab, Draining}
+	return []Condition{Starting, NATS, Streams, Registry, Ownership, Followers, Lab, Draining}
 }
 
 // Reason says that a condition does not hold, and in words why. Anyone who

@@ -43,20 +43,20 @@ func TestReasonsOfChecksAndPartsAreCollected(t *testing.T) {
 	h.Register(service.NATS, func(context.Context) error { return nats })
 	h.Register(service.Followers, func(context.Context) error { return errors.New("EVENTS is behind") })
 	h.Register(service.Followers, func(context.Context) error { return errors.New("INSTANCES is behind") })
-	h.Register(service.Storage, func(context.Context) error { panic("sesame") })
+	h.Register(service.Lab, func(context.Context) error { panic("sesame") })
 	h.Include(part)
 	part.Register(service.Followers, func(context.Context) error { return errors.New("EVENTS is behind") })
 	part.Drain()
 	want := []service.Reason{
 		{Name: service.Draining, Detail: "the process is shutting down"},
 		{Name: service.Followers, Detail: "EVENTS is behind"}, {Name: service.Followers, Detail: "INSTANCES is behind"},
-		{Name: service.Storage, Detail: "the check failed with a panic (string)"},
+		{Name: service.Lab, Detail: "the check failed with a panic (string)"},
 	}
 	if got := h.Reasons(t.Context()); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
 	nats = errors.New("disconnected")
-	if got := names(h.Reasons(t.Context())); len(got) != 5 || got[3] != service.NATS {
+	if got := names(h.Reasons(t.Context())); !reflect.DeepEqual(got, []service.Condition{service.Draining, service.Lab, service.NATS}) {
 		t.Errorf("got %v", got)
 	}
 }
