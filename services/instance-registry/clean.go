@@ -44,6 +44,9 @@ func (s *sweeper) cleanOne(ctx context.Context, id instance.ID) error {
 	}
 	told, known := s.told[id]
 	if !known {
+		if status, ok := s.views.Sessions.Status(id); ok && status.Phase != instance.Deleted {
+			return nil // its owner is not done with it
+		}
 		var err error
 		if told, err = s.life.deletedEvent(ctx, rec); err != nil || told.sequence == 0 {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -104,7 +105,8 @@ func (r *registry) claimed(ctx context.Context, key string) (record, error) {
 // again from the start when somebody else wrote meanwhile. edit returns
 // errUnchanged to leave the record as it is, which is no error.
 func (r *registry) change(ctx context.Context, id instance.ID, edit func(ctx context.Context, rec record) error) (record, error) {
-	for {
+	for tries := 0; ; tries++ {
+		yield(ctx, tries)
 		rec, err := r.load(ctx, id)
 		if err != nil {
 			return record{}, err
@@ -123,6 +125,14 @@ func (r *registry) change(ctx context.Context, id instance.ID, edit func(ctx con
 		if !errors.Is(err, store.ErrConflict) {
 			return next, err
 		}
+	}
+}
+
+// yield waits for a moment before another try, longer the more there were, so
+// that many who change one record at once do not all read it at once again.
+func yield(ctx context.Context, tries int) {
+	if tries > 0 {
+		sleep(ctx, rand.N(time.Millisecond<<min(tries, 5)))
 	}
 }
 

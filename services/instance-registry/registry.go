@@ -45,7 +45,7 @@ func newRegistry(ctx context.Context, cfg Config, deps Deps) (*registry, error) 
 	}
 	for bucket, name := range map[*store.Bucket]string{&r.instances: bus.BucketInstances, &r.endpoints: bus.BucketEndpoints,
 		&r.idempotency: bus.BucketIdempotency, &r.settings: bus.BucketSettings} {
-		if *bucket, err = store.Open(ctx, deps.Bus, name); err != nil {
+		if *bucket, err = store.Open(ctx, deps.Bus.JetStream(), name); err != nil {
 			return nil, err
 		}
 	}

@@ -68,12 +68,12 @@ type bucket struct {
 }
 
 // Open binds to a bucket that bus.Ensure has made.
-func Open(ctx context.Context, conn *bus.Conn, name string) (Bucket, error) {
-	stream, err := conn.JetStream().Stream(ctx, bus.BucketStream(name))
+func Open(ctx context.Context, js jetstream.JetStream, name string) (Bucket, error) {
+	stream, err := js.Stream(ctx, bus.BucketStream(name))
 	if err != nil {
 		return nil, fmt.Errorf("store: bucket %s: %w", name, err)
 	}
-	return &bucket{name: name, js: conn.JetStream(), stream: stream}, nil
+	return &bucket{name: name, js: js, stream: stream}, nil
 }
 
 func (b *bucket) Get(ctx context.Context, key string) (Cell, error) {
