@@ -45,14 +45,18 @@ func Request(ctx context.Context, c *Conn, subject string, req, rep proto.Messag
 }
 
 func request(ctx context.Context, c *Conn, subject string, req, rep proto.Message) error {
+	body, err := encodeBody(req)
+	if err != nil {
+		return err
+	}
+	return requestBody(ctx, c, subject, body, rep)
+}
+
+func requestBody(ctx context.Context, c *Conn, subject string, body []byte, rep proto.Message) error {
 	if _, has := ctx.Deadline(); !has {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, DefaultTimeout)
 		defer cancel()
-	}
-	body, err := encodeBody(req)
-	if err != nil {
-		return err
 	}
 	delay := newBackoff(10*time.Millisecond, 100*time.Millisecond)
 	for try := 0; ; try++ {
