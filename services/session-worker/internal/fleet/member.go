@@ -43,11 +43,7 @@ func (m *member) Adopted() { m.adopted() }
 
 // Park implements session.Host.
 func (m *member) Park(s instance.Status, _ bool) bool {
-	if !m.partition.park(m, s) {
-		return false
-	}
-	m.partition.fleet.Forget(m.id)
-	return true
+	return m.partition.park(m, s)
 }
 
 // Transition implements session.Host.

@@ -170,6 +170,8 @@ func (p *partition) park(m *member, status instance.Status) bool {
 		return false
 	}
 	if !p.closed {
+		// Before the next actor can look at the keys anew.
+		p.fleet.Forget(m.id)
 		delete(p.actors, m.id)
 		p.last[m.id] = &status
 	}
