@@ -2,7 +2,6 @@ package lease_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -159,30 +158,71 @@ func wantOwned(n int, managers ...*lease.Manager) func() error {
 	}
 }
 
-// message is a status of some instance, with the epoch in its body.
-func message(epoch uint64, n int) *nats.Msg {
+// message is a status of a new instance that says for which partition, and under which
+// epoch, it is written.
+func message(p instance.Partition, epoch uint64) *nats.Msg {
 	id := uuid.NewString()
 	m := nats.NewMsg(bus.EventSubject(instance.ID(id), instance.KindStatus))
 	m.Header.Set(nats.MsgIdHdr, id)
-	m.Data = fmt.Appendf(nil, "%d/%d", epoch, n)
+	m.Data = fmt.Appendf(nil, "%d %d", p, epoch)
 	return m
 }
 
-// everything returns all messages of the stream in order.
-func everything(tb testing.TB, conn *bus.Conn, stream string) []*jetstream.RawStreamMsg {
+// checkEpochs reads the whole stream: every write must have been stored while the owner
+// record of its partition was the one whose sequence is its epoch. It returns the
+// numbers of writes and of claims.
+func checkEpochs(tb testing.TB, conn *bus.Conn) (writes, claims int) {
 	tb.Helper()
-	ctx := tb.Context()
-	s, err := conn.JetStream().Stream(ctx, stream)
+	epoch := map[instance.Partition]uint64{}
+	released := map[instance.Partition]bool{}
+	for _, m := range everything(tb, conn, bus.StreamEvents) {
+		meta, err := m.Metadata()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if p, ok := bus.ParseOwnerSubject(m.Subject()); ok {
+			o, err := lease.ParseOwner(m.Data())
+			if err != nil {
+				tb.Fatal(err)
+			}
+			epoch[p], released[p] = meta.Sequence.Stream, o.Released
+			claims++
+			continue
+		}
+		var p instance.Partition
+		var e uint64
+		if _, err := fmt.Sscanf(string(m.Data()), "%d %d", &p, &e); err != nil {
+			tb.Fatalf("%q: %v", m.Data(), err)
+		}
+		writes++
+		if e != epoch[p] || released[p] {
+			tb.Errorf("sequence %d: partition %v written under epoch %d, the owner's is %d (released %v)",
+				meta.Sequence.Stream, p, e, epoch[p], released[p])
+		}
+	}
+	return writes, claims
+}
+
+// everything returns all messages of the stream in order.
+func everything(tb testing.TB, conn *bus.Conn, stream string) []jetstream.Msg {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	c, err := conn.JetStream().CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1,
+	})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	var all []*jetstream.RawStreamMsg
-	info := s.CachedInfo().State
-	for seq := max(1, info.FirstSeq); seq <= info.LastSeq; seq++ {
-		m, err := s.GetMsg(ctx, seq)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
-		}
+	left := c.CachedInfo().NumPending
+	it, err := c.Messages(jetstream.PullMaxMessages(5000))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer it.Stop()
+	var all []jetstream.Msg
+	for ; left > 0; left-- {
+		m, err := it.Next(jetstream.NextContext(ctx))
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -195,11 +235,11 @@ func ownerRecords(tb testing.TB, conn *bus.Conn) map[instance.Partition][]lease.
 	tb.Helper()
 	all := map[instance.Partition][]lease.Owner{}
 	for _, m := range everything(tb, conn, bus.StreamEvents) {
-		p, ok := bus.ParseOwnerSubject(m.Subject)
+		p, ok := bus.ParseOwnerSubject(m.Subject())
 		if !ok {
 			continue
 		}
-		o, err := lease.ParseOwner(m.Data)
+		o, err := lease.ParseOwner(m.Data())
 		if err != nil {
 			tb.Fatal(err)
 		}

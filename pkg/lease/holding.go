@@ -65,7 +65,7 @@ func (m *Manager) deliver(ctx context.Context, t *tenure, claims []Partition) {
 
 // acquired tells the handler of those holdings that are still there.
 func (m *Manager) acquired(t *tenure, hs []*holding) {
-	var round Round
+	round := Round{manager: m}
 	m.mu.Lock()
 	for _, h := range hs {
 		if m.parts[h.Number] == h && h.state == claimed && !m.draining {

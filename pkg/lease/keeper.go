@@ -76,7 +76,9 @@ func (k *keeper) run(ctx context.Context) {
 		}
 		k.steal = false
 		why, settled := k.hold(ctx, nonce, started, sent)
-		k.log.Warn("lease lost", zap.Error(why))
+		if !errors.Is(why, ErrClosed) {
+			k.log.Warn("lease lost", zap.Error(why))
+		}
 		select {
 		case <-settled:
 		case <-ctx.Done():
@@ -89,7 +91,7 @@ func (k *keeper) run(ctx context.Context) {
 // gain stores the lease of a new tenure, and returns when the write that succeeded
 // was sent. It tries until ctx ends; then ok is false.
 func (k *keeper) gain(ctx context.Context, nonce string, started time.Time) (sent time.Time, ok bool) {
-	told := false
+	told, level := false, zap.WarnLevel
 	for {
 		value := k.value(nonce, started)
 		sent = time.Now()
@@ -119,7 +121,9 @@ func (k *keeper) gain(ctx context.Context, nonce string, started time.Time) (sen
 		}
 		if err != nil && !errors.Is(err, errConflict) && ctx.Err() == nil {
 			k.met.renewFailures.Inc()
-			k.log.Warn("cannot store the lease; trying again", zap.Error(err))
+			// Once loudly: an outage is many attempts.
+			k.log.Log(level, "cannot store the lease; trying again", zap.Error(err))
+			level = zap.DebugLevel
 		}
 		if !pause(ctx, k.time.retry) {
 			return time.Time{}, false

@@ -295,3 +295,21 @@ func (m *Manager) removeLease(ctx context.Context) error {
 	m.keeper.setRevision(at)
 	return m.keeper.remove(ctx)
 }
+
+// Writer returns the writer of a partition, false when it is not ours.
+func (m *Manager) Writer(p instance.Partition) (*Writer, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h, ok := m.parts[p]
+	if !ok {
+		return nil, false
+	}
+	return h.writer, true
+}
+
+// Owned returns how many partitions are ours.
+func (m *Manager) Owned() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.parts)
+}

@@ -131,7 +131,7 @@ func TestGracefulReleaseHandsOverQuickly(t *testing.T) {
 			t.Errorf("partition %v lost because of %v, writer %v", p, why, ok)
 			return
 		}
-		if _, err := w.Publish(t.Context(), message(w.Epoch(), 0)); err != nil {
+		if _, err := w.Publish(t.Context(), message(p, w.Epoch())); err != nil {
 			t.Errorf("last write of partition %v: %v", p, err)
 		}
 	}
