@@ -12,11 +12,17 @@ type code struct {
 // width returns the number of modules in a row.
 func (c *code) width() int { return len(c.modules) }
 
-// newCode makes the modules of text. It returns errNoText, errNotUTF8 or a *tooLongError.
+// newCode makes the modules of text. The error is a *tooLongError.
 func newCode(text string, l Level) (*code, error) {
-	if err := checkText(text); err != nil {
+	q, err := encode(text, l)
+	if err != nil {
 		return nil, err
 	}
+	return &code{modules: q.Bitmap()}, nil
+}
+
+// encode chooses the version; the modules are not made before they are asked for.
+func encode(text string, l Level) (*qrcode.QRCode, error) {
 	tooLong := &tooLongError{level: l, length: len(text), limit: limitOf(text, l)}
 	if len(text) > longest {
 		return nil, tooLong // spares the encoder a text of any size
@@ -26,7 +32,7 @@ func newCode(text string, l Level) (*code, error) {
 		return nil, tooLong
 	}
 	q.DisableBorder = true
-	return &code{modules: q.Bitmap()}, nil
+	return q, nil
 }
 
 // longest is the most that any QR code holds: 7089 digits at level L.

@@ -25,7 +25,10 @@ import (
 // a photograph; in about one of a hundred flawless codes this decoder takes other
 // modules for a finder pattern, and then it is told that the picture is nothing but a code.
 func scan(img image.Image) (string, error) {
-	source := gozxing.NewLuminanceSourceFromImage(img)
+	source, err := luminance(img)
+	if err != nil {
+		return "", err
+	}
 	var first error
 	for _, try := range []struct {
 		binarizer gozxing.Binarizer
@@ -50,6 +53,25 @@ func scan(img image.Image) (string, error) {
 		}
 	}
 	return "", first
+}
+
+// luminance is what gozxing.NewLuminanceSourceFromImage makes, by the same weights,
+// but asks for each colour of the palette once and not for each pixel.
+func luminance(img image.Image) (gozxing.LuminanceSource, error) {
+	p, ok := img.(*image.Paletted)
+	if !ok || p.Stride != p.Rect.Dx() {
+		return nil, fmt.Errorf("a %T", img)
+	}
+	var grey [256]byte
+	for i, c := range p.Palette {
+		r, g, b, _ := c.RGBA()
+		grey[i] = byte((r + 2*g + b) * 255 / (4 * 0xffff))
+	}
+	pixels := make([]byte, len(p.Pix))
+	for i, index := range p.Pix {
+		pixels[i] = grey[index]
+	}
+	return gozxing.NewPlanarYUVLuminanceSource(pixels, p.Rect.Dx(), p.Rect.Dy(), 0, 0, p.Rect.Dx(), p.Rect.Dy(), false)
 }
 
 // look turns any picture into pixels, without help of the package under test.

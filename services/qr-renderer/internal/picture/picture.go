@@ -28,18 +28,29 @@ type Picture struct {
 // empty, not UTF-8 or too long; when nothing but the length is wrong its code is
 // CodeQRTextTooLong and it says the limit and the length.
 func Draw(text string, o Options) (Picture, error) {
-	st, fields := o.parse()
+	if bad := Check(text, o); len(bad) > 0 {
+		return Picture{}, bad.Err()
+	}
+	st, _ := o.parse()
 	c, err := newCode(text, st.level)
 	if err != nil {
-		if tooLong, ok := errors.AsType[*tooLongError](err); ok && len(fields) == 0 {
-			return Picture{}, tooLong.problem()
-		}
-		fields.Add("text", "%v", err)
-	}
-	if len(fields) > 0 {
-		return Picture{}, fields.Err()
+		return Picture{}, problem(err)
 	}
 	return st.draw(c)
+}
+
+// Check returns every bad field of a request to draw text as o says. A text that is
+// too long is among them only when there are others: alone it is a problem of its own.
+func Check(text string, o Options) instance.FieldErrors {
+	st, bad := o.parse()
+	err := checkText(text)
+	if err == nil && len(bad) > 0 {
+		_, err = encode(text, st.level)
+	}
+	if err != nil {
+		bad.Add("text", "%v", err)
+	}
+	return bad
 }
 
 func (st style) draw(c *code) (Picture, error) {
@@ -82,7 +93,11 @@ func (e *tooLongError) Error() string {
 	return fmt.Sprintf("is %d bytes long; a QR code of level %s holds at most %d", e.length, e.level, e.limit)
 }
 
-func (e *tooLongError) problem() *instance.Problem {
+func problem(err error) error {
+	e, ok := errors.AsType[*tooLongError](err)
+	if !ok {
+		return err
+	}
 	return &instance.Problem{
 		Code:   instance.CodeQRTextTooLong,
 		Detail: fmt.Sprintf("The text is %d bytes long; a QR code of level %s holds at most %d.", e.length, e.level, e.limit),
