@@ -30,6 +30,7 @@ type Config struct {
 const (
 	minTimeout     = time.Second
 	maxTimeout     = time.Minute
+	minConcurrency = 4
 	maxConcurrency = 10_000
 )
 
@@ -38,7 +39,7 @@ func (c *Config) Check(bad func(variable, expected string)) {
 	if c.Timeout < minTimeout || c.Timeout > maxTimeout {
 		bad("PAIRGATE_WEBHOOK_TIMEOUT", "1s to 60s")
 	}
-	if c.Concurrency < 2 || c.Concurrency > maxConcurrency {
-		bad("PAIRGATE_WEBHOOK_CONCURRENCY", "2 to 10000")
+	if c.Concurrency < minConcurrency || c.Concurrency > maxConcurrency {
+		bad("PAIRGATE_WEBHOOK_CONCURRENCY", "4 to 10000")
 	}
 }

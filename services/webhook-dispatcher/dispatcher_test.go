@@ -1,9 +1,11 @@
 package dispatcher_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,7 +13,9 @@ import (
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/bus/bustest"
 	"pairgate.dev/pkg/instance"
+	"pairgate.dev/pkg/seal"
 	pb "pairgate.dev/proto/pairgate/v1"
+	dispatcher "pairgate.dev/services/webhook-dispatcher"
 )
 
 func TestEventsArriveSignedInOrderWithTheirSequence(t *testing.T) {
@@ -50,7 +54,7 @@ func TestOrderPerLaneIsKeptUnderFailures(t *testing.T) {
 	})
 	w.hook("", r.URL, nil)
 	w.start(w.config())
-	ids := []instance.ID{newInstance(), newInstance(), newInstance(), newInstance()}
+	ids := instances(4)
 	want := map[instance.ID][]uint64{}
 	for i := range 80 {
 		id := ids[i%len(ids)]
@@ -199,7 +203,7 @@ func TestARestartForgetsNothing(t *testing.T) {
 	}
 	r := newReceiver(t, slow)
 	w.hook("", r.URL, nil)
-	ids := []instance.ID{newInstance(), newInstance(), newInstance()}
+	ids := instances(6)
 	want := map[instance.ID][]uint64{}
 	const total = 300
 	crashes := 0
@@ -248,10 +252,10 @@ func TestTwoDispatchersHaveOneRouter(t *testing.T) {
 	r := newReceiver(t, nil)
 	w.hook("", r.URL, nil)
 	first, second := w.start(w.config()), w.start(w.config())
-	ids := []instance.ID{newInstance(), newInstance()}
+	ids := instances(8)
 	want := map[instance.ID][]uint64{}
 	for i := range 200 {
-		id := ids[i%2]
+		id := ids[i%len(ids)]
 		want[id] = append(want[id], w.status(id, instance.Offline, uint64(i)))
 		if i == 100 {
 			first.stop()
@@ -352,4 +356,181 @@ func TestWhatADeletedEndpointWasOwedIsPurged(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.noneOwed()
+}
+
+// registry answers the dispatcher's requests as the registry does.
+func (w *world) registry() {
+	w.tb.Helper()
+	s, err := bus.NewService(w.conn, bus.ServiceConfig{Name: "instance-registry"})
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	w.tb.Cleanup(func() {
+		if err := s.Stop(w.ctx()); err != nil {
+			w.tb.Error(err)
+		}
+	})
+	err = bus.Handle(s, bus.SubjectWebhooksUpdate, func(ctx context.Context, req *pb.UpdateWebhookRequest) (*pb.UpdateWebhookReply, error) {
+		e, err := w.kv().Get(ctx, bus.EndpointKey(req.WebhookId))
+		if err != nil {
+			return nil, err
+		}
+		rec := w.getHook(req.WebhookId)
+		if e.Revision() != req.ExpectedRevision || rec.Webhook.InstanceId != req.Ref {
+			return nil, instance.Problemf(instance.CodeConflict, "changed")
+		}
+		rec.Webhook.Enabled, rec.Webhook.DisabledReason = req.GetEnabled(), req.DisabledReason
+		w.putHook(rec)
+		return &pb.UpdateWebhookReply{Webhook: rec.Webhook}, nil
+	})
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	err = bus.Handle(s, bus.SubjectInstancesGet, func(_ context.Context, req *pb.GetInstanceRequest) (*pb.GetInstanceReply, error) {
+		return &pb.GetInstanceReply{Instance: &pb.Instance{Id: req.Ref, Name: "one", Number: 9000000001}}, nil
+	})
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+}
+
+func TestGoneDisablesTheEndpointAndKeepsWhatItIsOwed(t *testing.T) {
+	w := newWorld(t)
+	w.registry()
+	r := newReceiver(t, status(410))
+	id := newInstance()
+	hook := w.hook(id, r.URL, nil)
+	w.start(w.config())
+	w.status(id, instance.Idle, 0)
+	bustest.CheckFor(t, patience, func() error {
+		if rec := w.getHook(hook); rec.Webhook.Enabled || rec.Webhook.DisabledReason != "gone" {
+			return fmt.Errorf("still enabled")
+		}
+		return nil
+	})
+	if n := w.owed(); n != 1 {
+		t.Fatalf("%d owed", n)
+	}
+}
+
+func TestRetryAfterHoldsTheWholeEndpoint(t *testing.T) {
+	w := newWorld(t)
+	r := newReceiver(t, func(_ delivery, rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Retry-After", "3600")
+		rw.WriteHeader(429)
+	})
+	hook := w.hook("", r.URL, nil)
+	w.start(w.config())
+	first := w.status(newInstance(), instance.Idle, 0)
+	bustest.CheckFor(t, patience, func() error {
+		d := w.attempts(hook)[first]
+		if d.GetState() != "pending" {
+			return fmt.Errorf("no record")
+		}
+		if wait := time.Until(d.NextAttemptAt.AsTime()); wait < 59*time.Minute || d.LastAttempt.StatusCode != 429 || d.LastAttempt.Error != "status" {
+			t.Fatalf("%v", d)
+		}
+		return nil
+	})
+	for range 10 {
+		w.status(newInstance(), instance.Idle, 0)
+	}
+	bustest.CheckFor(t, patience, func() error {
+		if w.owed() != 11 {
+			return fmt.Errorf("not owed yet")
+		}
+		return nil
+	})
+	if n := r.attempts(); n != 1 {
+		t.Fatalf("%d attempts", n)
+	}
+}
+
+func TestATestEventIsSentAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.registry()
+	r := newReceiver(t, nil)
+	id := newInstance()
+	hook := w.hook(id, r.URL, func(rec *pb.EndpointRecord) {
+		rec.Webhook.Enabled = false
+		sealed, err := w.ring.Seal([]byte(`{"X-Key":"k"}`), seal.ForWebhookHeaders(rec.Webhook.Id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec.SealedHeaders = sealed
+	})
+	header := make(chan string, 1)
+	r.setAnswer(func(_ delivery, _ http.ResponseWriter, r *http.Request) { header <- r.Header.Get("X-Key") })
+	w.start(w.config())
+	rep := new(pb.TestWebhookReply)
+	if err := bus.Request(w.ctx(), w.conn, bus.SubjectWebhooksTest, &pb.TestWebhookRequest{WebhookId: hook, Ref: string(id)}, rep); err != nil {
+		t.Fatal(err)
+	}
+	if rep.Attempt.StatusCode != 200 || rep.Attempt.Error != "" || rep.Attempt.Number != 1 || <-header != "k" {
+		t.Fatalf("%v", rep.Attempt)
+	}
+	if got := r.got(); len(got) != 1 || got[0].event.Kind != "test" || got[0].id != got[0].event.ID {
+		t.Fatalf("%+v", got)
+	}
+	for name, req := range map[string]*pb.TestWebhookRequest{
+		"Unknown":         {WebhookId: "nobody"},
+		"OfAnother":       {WebhookId: hook, Ref: string(newInstance())},
+		"NotOfEverything": {WebhookId: hook},
+	} {
+		err := bus.Request(w.ctx(), w.conn, bus.SubjectWebhooksTest, req, rep)
+		if instance.AsProblem(err).Code != instance.CodeWebhookNotFound {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := bus.Request(w.ctx(), w.conn, bus.SubjectWebhooksTest, &pb.TestWebhookRequest{}, rep); instance.AsProblem(err).Code != instance.CodeInvalidRequest {
+		t.Errorf("no id: %v", err)
+	}
+}
+
+func TestABacklogOfAnUnreachableEndpointIsDeliveredAfterARestart(t *testing.T) {
+	w := newWorld(t)
+	r := newReceiver(t, status(503))
+	hook := w.hook("", r.URL, nil)
+	ids := instances(50)
+	d := w.start(w.config())
+	want := map[instance.ID][]uint64{}
+	for i := range 2000 {
+		id := ids[i%len(ids)]
+		want[id] = append(want[id], w.status(id, instance.Offline, uint64(i)))
+	}
+	bustest.CheckFor(t, patience, func() error {
+		if n := w.owed(); n < 2000 {
+			return fmt.Errorf("%d owed", n)
+		}
+		return nil
+	})
+	d.stop()
+	r.setAnswer(nil)
+	w.start(w.config())
+	r.wait(2000)
+	w.noneOwed()
+	for _, id := range ids {
+		if order, again := firstSight(r.got(), id); !slices.Equal(order, want[id]) || again > 0 {
+			t.Fatalf("instance %s: %d again, got %v, want %v", id, again, order, want[id])
+		}
+	}
+	counted := 0
+	for _, a := range w.attempts(hook) {
+		if a.Attempts > 1 {
+			counted++
+		}
+	}
+	if counted == 0 {
+		t.Fatal("the attempts before the restart are forgotten")
+	}
+}
+
+func TestRunRefusesAMasterKeyThatIsNone(t *testing.T) {
+	w := newWorld(t)
+	cfg := w.config()
+	cfg.MasterKey = "not a key"
+	err := dispatcher.Run(w.ctx(), cfg, dispatcher.Deps{Bus: w.conn})
+	if err == nil || !strings.Contains(err.Error(), "PAIRGATE_MASTER_KEY") || strings.Contains(err.Error(), "not a key") {
+		t.Fatal(err)
+	}
 }

@@ -125,6 +125,16 @@ func (r *running) crash() {
 
 func newInstance() instance.ID { return instance.ID(uuid.Must(uuid.NewV7()).String()) }
 
+// instances makes ids. EVENTS keeps 64 messages of a subject, so that a test which
+// publishes more in a burst needs several.
+func instances(n int) []instance.ID {
+	ids := make([]instance.ID, n)
+	for i := range ids {
+		ids[i] = newInstance()
+	}
+	return ids
+}
+
 // hook puts an endpoint where the registry would put it, and returns its id.
 func (w *world) hook(of instance.ID, url string, change func(*pb.EndpointRecord)) string {
 	w.tb.Helper()
@@ -244,7 +254,7 @@ func (w *world) noneOwed() {
 	})
 }
 
-// log returns the last record of every delivery of the endpoint, by sequence of its event.
+// attempts returns the last record of every delivery of the endpoint, by sequence of its event.
 func (w *world) attempts(endpoint string) map[uint64]*pb.Delivery {
 	w.tb.Helper()
 	return w.records(bus.StreamAttempts, bus.AttemptsOf(endpoint))

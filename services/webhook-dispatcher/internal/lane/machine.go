@@ -7,10 +7,10 @@
 // all lanes share the machine's limit.
 //
 // An endpoint whose attempts fail must not take slots from others. Its window
-// shrinks to one at a failure and doubles at each success; endpoints without a
-// success since their last failure share half of the slots; after five failures
-// in a row that are the endpoint's own fault it rests, and then one head is
-// tried at a time.
+// shrinks to one at a failure and doubles at each success. Endpoints that fail
+// share a quarter of the slots, those that nothing is known of yet half, so that
+// those that are known to work always find some. After five failures in a row
+// that are the endpoint's own fault it rests, and then one head is tried at a time.
 //
 // Memory stays bounded whatever is owed: a lane holds at most Config.Buffer
 // payloads, all lanes Config.BufferBytes, and a lane that waits for a retry none.
@@ -20,7 +20,6 @@
 package lane
 
 import (
-	"container/heap"
 	"time"
 
 	"pairgate.dev/pkg/instance"
@@ -63,7 +62,7 @@ const (
 type Config struct {
 	// EndpointLimit is the most attempts in flight to one endpoint.
 	EndpointLimit int
-	// GlobalLimit is the most attempts in flight.
+	// GlobalLimit is the most attempts in flight, at least 4.
 	GlobalLimit int
 	// Buffer is the most payloads that one lane holds.
 	Buffer int
@@ -153,6 +152,21 @@ type lane struct {
 	until    time.Time
 }
 
+// class is what is known of an endpoint.
+type class int
+
+const (
+	// proven: there was a success since the last fault.
+	proven class = iota
+	// untested: there was neither.
+	untested
+	// failing: its last attempt failed by its own fault.
+	failing
+	classes
+)
+
+// endpoint is kept while its partition is owned and its record exists, also when
+// it is owed nothing: what is known of it is what protects the others.
 type endpoint struct {
 	id       string
 	state    EndpointState
@@ -160,26 +174,24 @@ type endpoint struct {
 	ready    []*lane
 	inflight int
 	window   int
-	// proven: there was a success since the last failure.
-	proven bool
-	faults int
-	until  time.Time
-	queued bool
+	class    class
+	faults   int
+	until    time.Time
+	queued   bool
 }
 
 // Machine is the state of all lanes of a dispatcher. It is not safe for concurrent use.
 type Machine struct {
 	cfg       Config
 	endpoints map[string]*endpoint
-	proven    []*endpoint
-	unproven  []*endpoint
-	turn      bool
-	inflight  int
-	probing   int
-	bytes     int
-	parked    int
-	lanes     int
-	timers    timers
+	// queues hold the endpoints that can run, by class; turn is whose turn it is.
+	queues [classes][]*endpoint
+	turn   class
+	flying [classes]int
+	bytes  int
+	parked int
+	lanes  int
+	timers timers
 }
 
 // New makes a machine.
@@ -196,7 +208,7 @@ func New(cfg Config) *Machine {
 func (m *Machine) Arrived(key Key, item *Item, resumed bool) {
 	e := m.endpoints[key.Endpoint]
 	if e == nil {
-		e = &endpoint{id: key.Endpoint, lanes: map[instance.ID]*lane{}, window: 1}
+		e = &endpoint{id: key.Endpoint, lanes: map[instance.ID]*lane{}, window: 1, class: untested}
 		m.endpoints[key.Endpoint] = e
 	}
 	l := e.lanes[key.Instance]
@@ -220,7 +232,7 @@ func (m *Machine) Arrived(key Key, item *Item, resumed bool) {
 }
 
 // SetEndpoint tells what became of an endpoint's record. It makes no difference
-// for an endpoint that nothing is owed.
+// for an endpoint that was never owed anything.
 func (m *Machine) SetEndpoint(id string, s EndpointState) {
 	e := m.endpoints[id]
 	if e == nil || e.state == s {
@@ -234,7 +246,7 @@ func (m *Machine) SetEndpoint(id string, s EndpointState) {
 }
 
 // EndpointState returns what SetEndpoint said last; ok is false for an endpoint
-// that nothing is owed.
+// that was never owed anything.
 func (m *Machine) EndpointState(id string) (s EndpointState, ok bool) {
 	e := m.endpoints[id]
 	if e == nil {
@@ -265,231 +277,4 @@ func (m *Machine) ForgetPartition(p instance.Partition) {
 			m.Forget(id)
 		}
 	}
-}
-
-// Next returns the next head to try, or false when nothing can be tried now.
-func (m *Machine) Next(now time.Time) (Work, bool) {
-	m.expire(now)
-	if m.inflight >= m.cfg.GlobalLimit {
-		return Work{}, false
-	}
-	m.turn = !m.turn
-	order := [2]*[]*endpoint{&m.proven, &m.unproven}
-	if m.turn {
-		order[0], order[1] = order[1], order[0]
-	}
-	moved := false
-	for _, queue := range order {
-		if queue == &m.unproven && m.probing >= max(m.cfg.GlobalLimit/2, 1) {
-			continue
-		}
-		for len(*queue) > 0 {
-			e := (*queue)[0]
-			(*queue)[0] = nil
-			*queue = (*queue)[1:]
-			e.queued = false
-			if !m.runnable(e, now) {
-				continue
-			}
-			if e.proven != (queue == &m.proven) {
-				m.enqueue(e)
-				moved = true
-				continue
-			}
-			return m.start(e), true
-		}
-	}
-	if moved {
-		return m.Next(now)
-	}
-	return Work{}, false
-}
-
-func (m *Machine) start(e *endpoint) Work {
-	l := e.ready[0]
-	e.ready[0] = nil
-	e.ready = e.ready[1:]
-	l.state = running
-	m.inflight++
-	e.inflight++
-	if !e.proven {
-		m.probing++
-	}
-	w := Work{Key: l.key, From: l.cursor, To: l.tail, Failed: l.failed, Resumed: l.resumed, lane: l}
-	if len(l.items) > 0 {
-		w.Item = l.items[0]
-	}
-	m.enqueue(e)
-	return w
-}
-
-// Finished tells how a Work ended.
-func (m *Machine) Finished(now time.Time, w Work, o Outcome) {
-	l, e := w.lane, w.lane.endpoint
-	m.inflight--
-	e.inflight--
-	if !e.proven {
-		m.probing--
-	}
-	m.judge(now, e, o)
-	if e.lanes[l.key.Instance] == l {
-		m.advance(now, l, w, o)
-	}
-	m.enqueue(e)
-	if len(e.lanes) == 0 && e.inflight == 0 && !e.until.After(now) && m.endpoints[e.id] == e {
-		delete(m.endpoints, e.id)
-	}
-}
-
-// judge draws conclusions about the endpoint. While works are in flight the
-// count of unproven ones must follow a change of proven.
-func (m *Machine) judge(now time.Time, e *endpoint, o Outcome) {
-	was := e.proven
-	switch {
-	case o.EndpointFault:
-		e.faults++
-		e.window, e.proven = 1, false
-		if over := e.faults - m.cfg.RestAfter; over >= 0 {
-			rest := min(m.cfg.Rest<<min(over, 20), m.cfg.MaxRest)
-			m.rest(e, now.Add(retry.Jitter(rest, m.cfg.Random())))
-		}
-	case o.Result == Done:
-		e.faults = 0
-		e.window, e.proven = min(e.window*2, m.cfg.EndpointLimit), true
-	case o.Result == Failed:
-		// It answers, so it is alive.
-		e.faults = 0
-	}
-	if o.EndpointPause > 0 {
-		m.rest(e, now.Add(o.EndpointPause))
-	}
-	if was && !e.proven {
-		m.probing += e.inflight
-	} else if !was && e.proven {
-		m.probing -= e.inflight
-	}
-}
-
-func (m *Machine) rest(e *endpoint, until time.Time) {
-	if until.After(e.until) {
-		e.until = until
-		heap.Push(&m.timers, timer{at: until, endpoint: e})
-	}
-}
-
-func (m *Machine) advance(now time.Time, l *lane, w Work, o Outcome) {
-	switch o.Result {
-	case Done, Skipped:
-		m.dropHead(l, w)
-		l.failed, l.resumed = 0, false
-		l.cursor = max(l.cursor, o.Seq+1)
-	case Empty:
-		l.failed, l.resumed = 0, false
-		l.cursor = max(l.cursor, w.To+1)
-	case Failed:
-		l.failed = o.Failures
-		l.resumed = false
-		m.park(l, now.Add(o.Pause))
-		return
-	case Trouble:
-		m.park(l, now.Add(o.Pause))
-		return
-	}
-	if len(l.items) == 0 && l.cursor > l.tail {
-		m.remove(l)
-		return
-	}
-	m.makeReady(l)
-}
-
-// park lets go of the payloads: a lane may wait for hours.
-func (m *Machine) park(l *lane, until time.Time) {
-	if len(l.items) > 0 {
-		l.cursor = l.items[0].Seq
-		l.overflow = true
-		m.dropItems(l)
-	}
-	l.state, l.until = parked, until
-	m.parked++
-	heap.Push(&m.timers, timer{at: until, lane: l})
-}
-
-func (m *Machine) dropHead(l *lane, w Work) {
-	if w.Item == nil || len(l.items) == 0 {
-		return
-	}
-	m.bytes -= l.items[0].Size()
-	l.items[0] = nil
-	l.items = l.items[1:]
-	if len(l.items) == 0 {
-		l.items = nil
-	}
-}
-
-func (m *Machine) dropItems(l *lane) {
-	for _, i := range l.items {
-		m.bytes -= i.Size()
-	}
-	l.items = nil
-}
-
-func (m *Machine) remove(l *lane) {
-	delete(l.endpoint.lanes, l.key.Instance)
-	m.release(l)
-}
-
-func (m *Machine) release(l *lane) {
-	m.dropItems(l)
-	m.lanes--
-	if l.state == parked {
-		m.parked--
-	}
-}
-
-func (m *Machine) makeReady(l *lane) {
-	l.state = ready
-	l.endpoint.ready = append(l.endpoint.ready, l)
-	m.enqueue(l.endpoint)
-}
-
-func (m *Machine) runnable(e *endpoint, now time.Time) bool {
-	return e.state == Enabled && len(e.ready) > 0 && e.inflight < e.window && !e.until.After(now)
-}
-
-// enqueue puts an endpoint where Next finds it. Next looks again at whether it
-// can run; a rest is ended by its timer.
-func (m *Machine) enqueue(e *endpoint) {
-	if e.queued || e.state != Enabled || len(e.ready) == 0 || e.inflight >= e.window {
-		return
-	}
-	e.queued = true
-	if e.proven {
-		m.proven = append(m.proven, e)
-	} else {
-		m.unproven = append(m.unproven, e)
-	}
-}
-
-// Stats are counts for metrics.
-type Stats struct {
-	// Endpoints that are owed something, and of them those that rest and those that are disabled.
-	Endpoints, Resting, DisabledEndpoints int
-	// Lanes that are owed something, and of them those that wait for a retry.
-	Lanes, Parked int
-	// InFlight are attempts, BufferedBytes payloads held.
-	InFlight, BufferedBytes int
-}
-
-// Stats counts.
-func (m *Machine) Stats(now time.Time) Stats {
-	s := Stats{Endpoints: len(m.endpoints), Lanes: m.lanes, Parked: m.parked, InFlight: m.inflight, BufferedBytes: m.bytes}
-	for _, e := range m.endpoints {
-		if e.until.After(now) {
-			s.Resting++
-		}
-		if e.state == Disabled {
-			s.DisabledEndpoints++
-		}
-	}
-	return s
 }

@@ -46,10 +46,6 @@ func (m *Machine) expire(now time.Time) {
 			continue
 		}
 		if e := t.endpoint; e.until.Equal(t.at) {
-			if len(e.lanes) == 0 && e.inflight == 0 && m.endpoints[e.id] == e {
-				delete(m.endpoints, e.id)
-				continue
-			}
 			m.enqueue(e)
 		}
 	}
