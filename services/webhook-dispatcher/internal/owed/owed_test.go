@@ -1,0 +1,60 @@
+package owed_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+
+	"pairgate.dev/pkg/bus"
+	pb "pairgate.dev/proto/pairgate/v1"
+	"pairgate.dev/services/webhook-dispatcher/internal/owed"
+)
+
+const (
+	hook = "3f2c6f0e-7f1a-4b7e-9c0e-0c2d4f1f7a11"
+	in   = "01890a5d-ac96-774b-bcce-b302099a8057"
+)
+
+func TestDeliveryIDIsStable(t *testing.T) {
+	a, b := owed.ID("event", "hook"), owed.ID("event", "hook")
+	if a != b || a == owed.ID("event", "other") || a == owed.ID("other", "hook") {
+		t.Fatalf("%s, %s", a, b)
+	}
+}
+
+func TestEncodeAndDecode(t *testing.T) {
+	o := &pb.OwedDelivery{Id: owed.ID("e", hook), WebhookId: hook, InstanceId: in, EventId: "e", Kind: "status", Sequence: 7, Body: []byte("{}")}
+	m, err := owed.Encode(o, "00-trace")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Subject != bus.LaneSubject(hook, in) || m.Header.Get(nats.MsgIdHdr) != o.Id || m.Header.Get(owed.HeaderTrace) != "00-trace" {
+		t.Fatalf("%+v", m)
+	}
+	got, err := owed.Decode(m.Subject, m.Data)
+	if err != nil || !proto.Equal(got, o) {
+		t.Fatalf("%v, %v", got, err)
+	}
+	for _, subject := range []string{bus.LaneSubject("other", in), "pairgate.v1.roles.x", ""} {
+		if _, err := owed.Decode(subject, m.Data); !errors.Is(err, owed.ErrUnreadable) {
+			t.Errorf("%q: %v", subject, err)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	good, err := proto.Marshal(&pb.OwedDelivery{Id: "x", WebhookId: hook, InstanceId: in})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(bus.LaneSubject(hook, in), good)
+	f.Add("pairgate.v1.deliveries.000.a.b", []byte{0xff})
+	f.Fuzz(func(t *testing.T, subject string, data []byte) {
+		o, err := owed.Decode(subject, data)
+		if err == nil && (o.GetId() == "" || o.GetWebhookId() == "") {
+			t.Fatalf("%v", o)
+		}
+	})
+}
