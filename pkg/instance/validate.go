@@ -184,9 +184,7 @@ func CheckTokenHash(f *FieldErrors, field, hash string) {
 
 // CheckIdempotencyKey checks the key of a creation; empty is none.
 func CheckIdempotencyKey(f *FieldErrors, field, key string) {
-	if key != "" && !printable(key, 1, MaxIdempotencyKeyLength) {
-		f.Add(field, "must be 1 to %d printable ASCII characters without spaces", MaxIdempotencyKeyLength)
-	}
+	checkText(f, field, key, MaxIdempotencyKeyLength)
 }
 
 // CheckLabel checks the free text that a dialect calls an instance by.

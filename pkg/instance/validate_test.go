@@ -103,7 +103,7 @@ func TestTokensAndKeys(t *testing.T) {
 			t.Errorf("hash %q: %v", h, got)
 		}
 	}
-	for k, want := range map[string]bool{"": true, "a": true, strings.Repeat("k", 255): true, strings.Repeat("k", 256): false, "a b": false} {
+	for k, want := range map[string]bool{"": true, "a": true, strings.Repeat("k", 255): true, strings.Repeat("k", 256): false, "a b": true, "a\tb": false} {
 		if got := accepted(func(f *instance.FieldErrors) { instance.CheckIdempotencyKey(f, "k", k) }); got != want {
 			t.Errorf("key %q: %v", k, got)
 		}

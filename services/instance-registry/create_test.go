@@ -130,7 +130,7 @@ func TestEveryBadFieldIsNamedAtOnce(t *testing.T) {
 	body := `{"name":"a/b","provider":"telegram","number":12,"qrTimeout":5,"phone":"x","token":"short","surprise":1,"label":7,
 		"webhooks":[{"url":"https://ok.example/"},{"url":"http://example.com/","secret":"x","events":["nonsense"],"format":"xml","headers":{"Host":"a"},"enabled":"yes"}],
 		"settings":{"deviceName":"` + strings.Repeat("x", 51) + `","qr":{"foreground":"red","level":"Z","size":1,"margin":99}},
-		"proxy":{"protocol":"ftp","host":"","port":0},"idempotencyKey":"a b"}`
+		"proxy":{"protocol":"ftp","host":"","port":0},"idempotencyKey":"a\tb"}`
 	msg, err := w.conn.NATS().RequestWithContext(t.Context(), bus.SubjectInstancesCreate, []byte(body))
 	if err != nil {
 		t.Fatal(err)

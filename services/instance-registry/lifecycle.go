@@ -145,6 +145,9 @@ func decodeRevision(msg jetstream.Msg) (rec record, ok bool, err error) {
 	if err := bus.DecodeJSON(msg.Data(), rec.InstanceRecord); err != nil {
 		return record{}, false, fmt.Errorf("revision %d: %w", rec.revision, err)
 	}
+	if _, key, _ := bus.ParseBucketSubject(msg.Subject()); key != bus.InstanceKey(rec.id()) {
+		return record{}, false, fmt.Errorf("revision %d: the record says that it belongs elsewhere", rec.revision)
+	}
 	return rec, true, nil
 }
 

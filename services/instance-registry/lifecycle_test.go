@@ -147,6 +147,17 @@ func TestAbandonedCreationIsNotTold(t *testing.T) {
 	}
 }
 
+// A record that can not be read must not stop the events of all others.
+func TestUnreadableRecordIsLeftOut(t *testing.T) {
+	w := serving(t)
+	for _, body := range []string{"not json", "{}", `{"instance":{"id":"elsewhere"}}`} {
+		if _, err := w.instances.Put(t.Context(), bus.InstanceKey(newID()), []byte(body), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.waitKinds(t, w.made(t, simple("shop")).GetInstance().GetId(), "created")
+}
+
 // What decides the next event must not age out of the stream.
 func TestCreatedOutlivesTheAgeOfEvents(t *testing.T) {
 	w := serving(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
 	"pairgate.dev/pkg/bus"
@@ -38,5 +39,6 @@ func (r *registry) toOwner(ctx context.Context, ref, verb string, req proto.Mess
 	if err != nil {
 		return nil, err
 	}
+	r.log.Info(verb+" handed to the owner", zap.String("instance", string(rec.id())))
 	return reply, nil
 }

@@ -14,9 +14,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 
 	"pairgate.dev/pkg/bus"
 )
@@ -148,7 +148,7 @@ func LastSequence(ctx context.Context, js jetstream.JetStream, stream string) (u
 }
 
 func (b *bucket) publish(ctx context.Context, key string, msg *nats.Msg, expected uint64) (uint64, error) {
-	mark := nuid.Next()
+	mark := uuid.NewString()
 	msg.Header.Set(headerMark, mark)
 	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(expected, 10))
 	var revision uint64
