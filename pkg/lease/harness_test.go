@@ -256,4 +256,3 @@ func names(n int) []string {
 	slices.Sort(s)
 	return s
 }
-
