@@ -11,7 +11,8 @@ import (
 )
 
 // serviceMetrics are labelled by the subject that an endpoint serves and by the
-// code of the answer, both closed lists.
+// code of the answer, both closed lists. The label service is put on by whoever
+// made the registerer; a second one of that name would be refused.
 type serviceMetrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
@@ -21,7 +22,7 @@ func newServiceMetrics(cfg ServiceConfig) (*serviceMetrics, error) {
 	requests, err := registerOnce(cfg.Metrics, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pairgate_bus_requests_total",
 		Help: "NATS requests answered, by subject and code; the code of a success is ok.",
-	}, []string{"service", "subject", "code"}))
+	}, []string{"subject", "code"}))
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +30,7 @@ func newServiceMetrics(cfg ServiceConfig) (*serviceMetrics, error) {
 		Name:    "pairgate_bus_request_duration_seconds",
 		Help:    "Time from the arrival of a NATS request to its answer.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-	}, []string{"service", "subject"}))
+	}, []string{"subject"}))
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +63,8 @@ func (e *endpoint) observe(arrived time.Time, p *instance.Problem) {
 	if p != nil {
 		code = string(knownCode(p.Code, p.Code.HTTPStatus()))
 	}
-	e.svc.metrics.requests.WithLabelValues(e.svc.cfg.Name, e.subject, code).Inc()
-	e.svc.metrics.duration.WithLabelValues(e.svc.cfg.Name, e.subject).Observe(took.Seconds())
+	e.svc.metrics.requests.WithLabelValues(e.subject, code).Inc()
+	e.svc.metrics.duration.WithLabelValues(e.subject).Observe(took.Seconds())
 
 	e.figures.mu.Lock()
 	defer e.figures.mu.Unlock()

@@ -441,7 +441,7 @@ func TestListenComesAndGoes(t *testing.T) {
 
 func TestServiceCanBeFound(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	c, s := serving(t, bus.ServiceConfig{Name: "finder", Version: "1.2.3", Description: "d", Metrics: reg})
+	c, s := serving(t, bus.ServiceConfig{Name: "finder", Version: "1.2.3", Description: "d", Metrics: prometheus.WrapRegistererWith(prometheus.Labels{"service": "finder"}, reg)})
 	handle(t, s, bus.SubjectQRGet, func(_ context.Context, r *pb.GetQrRequest) (*pb.GetQrReply, error) {
 		if r.GetRef() == "" {
 			return nil, instance.Problemf(instance.CodeNoQR, "none")
