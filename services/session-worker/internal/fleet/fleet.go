@@ -122,7 +122,7 @@ func (f *Fleet) Acquired(ctx context.Context, round lease.Round) {
 	f.mu.Unlock()
 
 	statuses := []string{bus.EventsOfKind(instance.KindStatus)}
-	err := f.manager.ReadRound(ctx, round, statuses, statusReader(f.Log, func(id instance.ID, s instance.Status) {
+	err := round.Read(ctx, statuses, statusReader(f.Log, func(id instance.ID, s instance.Status) {
 		if p := parts[id.Partition()]; p != nil {
 			p.last[id] = &s
 		}
