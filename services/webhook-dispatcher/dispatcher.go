@@ -77,6 +77,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) error {
 		}
 		return err
 	}
+	d.health.Register(service.Ownership, d.ownership)
 	d.health.Set(service.Ownership, nil)
 	d.log.Info("delivering webhooks")
 	<-ctx.Done()
@@ -210,6 +211,16 @@ func (d *dispatcher) own(ctx context.Context) error {
 		return fmt.Errorf("the partitions of lanes: %w", err)
 	}
 	d.managers = append(d.managers, m)
+	return nil
+}
+
+// ownership is the condition that both leases are held.
+func (d *dispatcher) ownership(context.Context) error {
+	for _, m := range d.managers {
+		if !m.Status().Held {
+			return errors.New("a lease could not be renewed; nothing is delivered here until it is held again")
+		}
+	}
 	return nil
 }
 

@@ -534,3 +534,32 @@ func TestRunRefusesAMasterKeyThatIsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestADrainLeavesWhatHangsToTheNextOwner(t *testing.T) {
+	w := newWorld(t)
+	hang := func(_ delivery, rw http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		rw.WriteHeader(500)
+	}
+	r := newReceiver(t, hang)
+	id := newInstance()
+	w.hook(id, r.URL, nil)
+	d := w.start(w.config())
+	want := w.status(id, instance.Idle, 0)
+	bustest.CheckFor(t, patience, func() error {
+		if r.attempts() == 0 {
+			return fmt.Errorf("not tried yet")
+		}
+		return nil
+	})
+	d.stop()
+	if n := w.owed(); n != 1 {
+		t.Fatalf("%d owed", n)
+	}
+	r.setAnswer(nil)
+	w.start(w.config())
+	if got := r.wait(1); got[0].sequence != want {
+		t.Fatalf("%+v", got)
+	}
+	w.noneOwed()
+}
