@@ -3,6 +3,8 @@ package bus
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -66,6 +68,17 @@ func (o Options) validate() error {
 	}
 	if (o.CertFile == "") != (o.KeyFile == "") {
 		return errors.New("bus: a client certificate needs both CertFile and KeyFile")
+	}
+	// The library would look at them only once a server answers.
+	for _, file := range []string{o.Creds, o.NKeyFile, o.CAFile, o.CertFile, o.KeyFile} {
+		if file == "" {
+			continue
+		}
+		f, err := os.Open(file)
+		if err != nil {
+			return fmt.Errorf("bus: connecting to NATS: %w", err)
+		}
+		_ = f.Close()
 	}
 	return nil
 }

@@ -177,6 +177,7 @@ func TestFactRepublishCarriesSequences(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = leases.Unsubscribe() }() // draining would wait for what nobody reads
 	if err := c.NATS().Flush(); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package embedded
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -10,21 +11,31 @@ import (
 // lastError keeps what the server complained of last, so that a failed start can
 // say it.
 type lastError struct {
-	mu   sync.Mutex
-	text string
+	mu    sync.Mutex
+	text  string
+	fatal bool
 }
 
-func (l *lastError) set(text string) {
+func (l *lastError) set(text string, fatal bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.text = text
+	if !l.fatal {
+		l.text, l.fatal = text, fatal
+	}
 }
 
-func (l *lastError) explain() string {
+// isFatal says whether the server has met what it would have exited for.
+func (l *lastError) isFatal() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fatal
+}
+
+func (l *lastError) explain(waited time.Duration) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.text == "" {
-		return "it gave no reason; a large store on a slow disk may need longer"
+		return fmt.Sprintf("it gave no reason within %v; a large store on a slow disk may need longer", waited)
 	}
 	return l.text
 }
@@ -46,12 +57,12 @@ func (l *logger) Tracef(format string, v ...any)  { l.log.Debug(fmt.Sprintf(form
 
 func (l *logger) Errorf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
-	l.last.set(text)
+	l.last.set(text, false)
 	l.log.Error(text)
 }
 
 func (l *logger) Fatalf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
-	l.last.set(text)
+	l.last.set(text, true)
 	l.log.Error(text, zap.Bool("fatal", true))
 }

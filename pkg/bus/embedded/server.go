@@ -73,13 +73,24 @@ func Start(o Options) (*Server, error) {
 	heard := &lastError{}
 	srv.SetLoggerV2(newLogger(o.Log, heard), false, false, false)
 	srv.Start()
-	if !srv.ReadyForConnections(o.ReadyTimeout) || !srv.JetStreamEnabled() {
+	if !ready(srv, heard, o.ReadyTimeout) {
 		srv.Shutdown()
 		srv.WaitForShutdown()
-		return nil, fmt.Errorf("embedded NATS server did not become ready within %v (store %s): %s",
-			o.ReadyTimeout, o.StoreDir, heard.explain())
+		return nil, fmt.Errorf("embedded NATS server did not become ready (store %s): %s", o.StoreDir, heard.explain(o.ReadyTimeout))
 	}
 	return &Server{srv: srv, opts: o}, nil
+}
+
+// ready waits until the server takes connections and has its streams, or has
+// said that it never will.
+func ready(srv *server.Server, heard *lastError, timeout time.Duration) bool {
+	deadline := time.Now().Add(timeout)
+	for !srv.ReadyForConnections(100 * time.Millisecond) {
+		if heard.isFatal() || time.Now().After(deadline) {
+			return false
+		}
+	}
+	return srv.JetStreamEnabled()
 }
 
 func (o *Options) defaults() error {
