@@ -1,0 +1,69 @@
+package gateway
+
+import (
+	"net"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"pairgate.dev/pkg/bus"
+	"pairgate.dev/pkg/instance"
+	"pairgate.dev/pkg/seal"
+	"pairgate.dev/pkg/service"
+)
+
+// Config is what an operator sets for a gateway.
+type Config struct {
+	HTTPAddr  string      `env:"PAIRGATE_HTTP_ADDR" envDefault:"127.0.0.1:8080" check:"addr" desc:"Address of the HTTP API."`
+	AdminKey  seal.Secret `env:"PAIRGATE_ADMIN_KEY" desc:"Key that reaches every instance over HTTP: 16 to 256 printable ASCII characters without spaces."`
+	RateLimit int         `env:"PAIRGATE_RATE_LIMIT" envDefault:"100" check:"nonnegative" desc:"Requests per second and token on the native API, bursts of twice that; 0 for no limit. Each gateway process counts for itself."`
+}
+
+// wantedAdminKey says what an admin key looks like.
+const wantedAdminKey = "16 to 256 printable ASCII characters without spaces"
+
+// Check refuses an admin key that is given and is none.
+func (c *Config) Check(bad func(variable, expected string)) {
+	if c.AdminKey != "" && !validKey(c.AdminKey) {
+		bad("PAIRGATE_ADMIN_KEY", wantedAdminKey)
+	}
+}
+
+func validKey(key seal.Secret) bool {
+	var f instance.FieldErrors
+	instance.CheckToken(&f, "", key.Reveal())
+	return len(f) == 0
+}
+
+// Deps are what a gateway is given.
+type Deps struct {
+	// Bus is the connection, with every stream and bucket there. Run does not close it.
+	Bus *bus.Conn
+	// Log is nil for none.
+	Log *zap.Logger
+	// Health gets the gateway's own conditions; nil for none.
+	Health *service.Health
+	// ProcessHealth is what /readyz shows; Health when nil.
+	ProcessHealth *service.Health
+	// Metrics gets the gateway's metrics; nil for none.
+	Metrics prometheus.Registerer
+	// Gatherer is what /metrics shows; without it there is no such route.
+	Gatherer prometheus.Gatherer
+	// Views are shared with other services of the process; nil for views of its own.
+	Views *bus.Views
+	// Listener is served in place of a new one on HTTPAddr, and closed by Run; nil for a new one.
+	Listener net.Listener
+}
+
+func (d Deps) withDefaults() Deps {
+	if d.Log == nil {
+		d.Log = zap.NewNop()
+	}
+	if d.Health == nil {
+		d.Health = service.NewHealth()
+	}
+	if d.ProcessHealth == nil {
+		d.ProcessHealth = d.Health
+	}
+	return d
+}
