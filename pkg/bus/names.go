@@ -39,17 +39,14 @@ const (
 	BucketSettings = "SETTINGS"
 )
 
-// Durable consumers. Each is used by one process at a time: two members of one
-// durable deliver out of order.
+// Durable consumers. Two members of one durable deliver out of order, so the order
+// of what is made from it must be protected by a condition on each write, or one
+// message at a time.
 const (
 	// DurableLifecycle is on KV_INSTANCES: the registry derives created, updated and deleted from it.
 	DurableLifecycle = "registry-lifecycle"
 	// DurableRenderer is on EVENTS: the renderer reads codes from it.
 	DurableRenderer = "qr-renderer"
-	// DurableRouter is on EVENTS: the dispatcher's router fills DELIVERIES from it.
-	DurableRouter = "webhook-router"
-	// DurableProjector is on EVENTS: the gateway's projector fills QUEUE from it.
-	DurableProjector = "queue-projector"
 )
 
 // Roles that have exactly one owner at a time, claimed by a record on RoleSubject.

@@ -109,18 +109,11 @@ func (s *sweeper) cleanWebhooks(ctx context.Context, id instance.ID, lastEvent u
 // drained says whether everything up to the event was routed, and nothing of the
 // instance is owed to the webhook any more.
 func (s *sweeper) drained(ctx context.Context, webhook string, id instance.ID, event uint64) (bool, error) {
-	js := s.conn.JetStream()
-	router, err := js.Consumer(ctx, bus.StreamEvents, bus.DurableRouter)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return false, nil
+	routed, err := bus.ReadRolePosition(ctx, s.conn, bus.RoleRouter)
+	if err != nil || routed.Sequence < event {
+		return false, err
 	}
-	if err != nil {
-		return false, fmt.Errorf("router of deliveries: %w", err)
-	}
-	if router.CachedInfo().AckFloor.Stream < event {
-		return false, nil
-	}
-	deliveries, err := js.Stream(ctx, bus.StreamDeliveries)
+	deliveries, err := s.conn.JetStream().Stream(ctx, bus.StreamDeliveries)
 	if err != nil {
 		return false, fmt.Errorf("stream %s: %w", bus.StreamDeliveries, err)
 	}

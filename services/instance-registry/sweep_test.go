@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/bus/bustest"
@@ -238,24 +237,19 @@ func TestDeletedInstanceIsCleanedUp(t *testing.T) {
 	refused(t, w, instance.CodeNumberTaken, bus.SubjectInstancesCreate, &pb.CreateInstanceRequest{Name: "again", Provider: "simulated", Number: i.GetNumber()})
 }
 
-// routed makes the router's consumer one that has read up to the sequence.
+// routed says, as the dispatcher does, that events were routed up to the sequence.
 func (w *world) routed(t *testing.T, sequence uint64) {
 	t.Helper()
-	c, err := w.conn.JetStream().CreateConsumer(t.Context(), bus.StreamEvents, jetstream.ConsumerConfig{Durable: bus.DurableRouter, AckPolicy: jetstream.AckExplicitPolicy})
+	incarnation, err := w.conn.Incarnation(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for {
-		msg, err := c.Next(jetstream.FetchMaxWait(patience))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := msg.DoubleAck(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if meta, err := msg.Metadata(); err != nil || meta.Sequence.Stream >= sequence {
-			return
-		}
+	m, err := bus.RolePosition{Incarnation: incarnation, Sequence: sequence}.Message(bus.RoleRouter, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.conn.JetStream().PublishMsg(t.Context(), m); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -26,7 +26,7 @@ type run struct {
 	w          Writer
 	endpoints  jetstream.Stream
 	attempts   jetstream.Stream
-	at         position
+	at         bus.RolePosition
 	written    uint64
 	afterCrash bool
 }
@@ -36,21 +36,14 @@ type run struct {
 func (r *Router) Route(ctx context.Context, w Writer) error {
 	s := &run{Router: r, w: w, afterCrash: true}
 	js := r.o.Conn.JetStream()
-	incarnation, err := r.o.Conn.Incarnation(ctx)
-	if err != nil {
-		return err
-	}
-	deliveries, err := js.Stream(ctx, bus.StreamDeliveries)
-	if err != nil {
-		return fmt.Errorf("router: %w", err)
-	}
+	var err error
 	if s.endpoints, err = js.Stream(ctx, bus.BucketStream(bus.BucketEndpoints)); err != nil {
 		return fmt.Errorf("router: %w", err)
 	}
 	if s.attempts, err = js.Stream(ctx, bus.StreamAttempts); err != nil {
 		return fmt.Errorf("router: %w", err)
 	}
-	if s.at, err = readPosition(ctx, deliveries, incarnation); err != nil {
+	if s.at, err = bus.ReadRolePosition(ctx, r.o.Conn, bus.RoleRouter); err != nil {
 		return err
 	}
 	s.written = s.at.Sequence
@@ -261,7 +254,7 @@ func (s *run) writePosition(ctx context.Context) error {
 	if s.at.Sequence == s.written {
 		return nil
 	}
-	m, err := s.at.message(s.w.Epoch())
+	m, err := s.at.Message(bus.RoleRouter, s.w.Epoch())
 	if err != nil {
 		return err
 	}
