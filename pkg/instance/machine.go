@@ -107,8 +107,11 @@ func (m *Machine) Step(now time.Time, in Input) []Output {
 	case Adopt:
 		m.adopt(in)
 	case WishChanged:
-		m.wish = in.Wish
-		m.obey()
+		// What an actor read at its start may be newer than what waits in its mailbox.
+		if in.Wish.Last() >= m.wish.Last() {
+			m.wish = in.Wish
+			m.obey()
+		}
 	case FromSession:
 		if in.Generation == m.generation && m.session != sessionNone {
 			m.sessionEvent(in.Event)
@@ -215,6 +218,15 @@ func (m *Machine) openPairing() {
 	m.generation++
 	m.session = sessionPairing
 	m.emit(OpenPairing{Generation: m.generation, Method: m.opened.Method, Phone: m.opened.Phone})
+}
+
+// setUntil lets a restriction end by itself, or not when the messenger names no end.
+func (m *Machine) setUntil(until time.Time) {
+	if until.IsZero() {
+		m.stopTimer(TimerUntil)
+		return
+	}
+	m.setTimer(TimerUntil, until.Sub(m.now))
 }
 
 func (m *Machine) retry(after time.Duration) { m.setTimer(TimerRetry, after) }

@@ -8,7 +8,7 @@ func (m *Machine) adopt(in Adopt) {
 	if in.Last == nil {
 		m.status = Initial(in.Created)
 		m.status.Epoch = in.Epoch
-		m.obey()
+		m.withoutStatus()
 		return
 	}
 	m.status = *in.Last
@@ -17,6 +17,11 @@ func (m *Machine) adopt(in Adopt) {
 	if m.status.Phase == Deleted {
 		m.end()
 		return
+	}
+	if m.status.Phase == Idle && m.linked {
+		// A link that was finished while its window ended. Nobody was told of it, so it
+		// is undone before anything else is.
+		m.leave(cmdLogout, m.handled)
 	}
 	if m.status.Phase == Pairing {
 		// What the last owner showed is still there to be seen.
@@ -27,7 +32,25 @@ func (m *Machine) adopt(in Adopt) {
 		m.linked, m.account = true, *in.Last.Account
 		m.keysMissing()
 	}
-	m.resume = true
+	m.carryOn()
+}
+
+// withoutStatus begins with an instance that has no status. Keys are there only
+// when the statuses were lost: then what was asked before the last connect is
+// past, and a phone is not made to link again.
+func (m *Machine) withoutStatus() {
+	if !m.linked {
+		m.obey()
+		return
+	}
+	m.status.Phase, m.status.Since = Offline, m.now
+	m.handled = max(m.wish.Connect, m.wish.Restart)
+	m.carryOn()
+}
+
+// carryOn does what was asked for, or else resumes what the last status tells of.
+func (m *Machine) carryOn() {
+	m.resume = m.leaving == cmdNone
 	m.obey()
 	if m.resume {
 		m.resume = false

@@ -32,9 +32,9 @@ func (m *Machine) obey() {
 
 func (m *Machine) connect() {
 	switch {
-	case m.linked && m.connected:
-		m.publish()
-	case m.linked && m.status.Phase == Syncing:
+	case m.linked && (m.session != sessionNone || m.status.Phase == Syncing):
+		// Who asks every second must not begin the login anew each time.
+		m.replacedOnce = false
 		m.publish()
 	case m.linked:
 		m.tryNow(ReasonConnectRequested, "Logging in, as asked.")
@@ -84,7 +84,7 @@ func (m *Machine) leave(cmd command, number uint64) {
 	if !m.linked {
 		m.closeSession()
 		m.logoutConfirmed = true
-		if m.status.Phase == Idle {
+		if m.status.Phase == Idle && cmd == cmdLogout {
 			m.left()
 			return
 		}
@@ -109,6 +109,7 @@ func (m *Machine) logoutSession() {
 // forget deletes the keys; what follows is in forgotten.
 func (m *Machine) forget() {
 	m.stopTimer(TimerLogout)
+	m.stopTimer(TimerRetry)
 	m.closeSession()
 	m.forgetting = true
 	m.emit(ForgetKeys{})

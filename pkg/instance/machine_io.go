@@ -13,8 +13,9 @@ type (
 		Last *Status
 		// Created is when the instance was created.
 		Created time.Time
-		// Linked says that the key store holds keys for the instance. It need
-		// not be looked up when Last is nil or idle.
+		// Linked says that the key store holds keys for the instance. When Last tells
+		// of a phase other than idle, or of none, they are logged in with; beside idle
+		// they are of a link that came too late, and the device is unlinked again.
 		Linked bool
 		// Account is the account of those keys.
 		Account Account

@@ -97,6 +97,9 @@ func (w *world) output(out instance.Output) {
 			w.fail("CloseSession without a session")
 		}
 		w.open = false
+		if w.pairing && w.scanned && w.chance() {
+			w.keys = true // The driver was just storing them.
+		}
 	case instance.LogoutSession:
 		if !w.open {
 			w.fail("LogoutSession without a session")
@@ -146,6 +149,9 @@ func (w *world) status(s instance.Status) {
 	}
 	if s.ObservedRequest > w.wish.Last() {
 		w.fail("observed request %d of %d", s.ObservedRequest, w.wish.Last())
+	}
+	if s.Phase == instance.Idle && s.Account != nil {
+		w.fail("idle, but linked")
 	}
 	if s.Attempt < prev.Attempt {
 		w.fail("attempt went back from %d to %d", prev.Attempt, s.Attempt)
@@ -234,6 +240,9 @@ func (w *world) act(b byte) {
 	}
 }
 
+// chance is true about half of the time.
+func (w *world) chance() bool { return w.now.UnixMilli()/40%2 == 0 }
+
 func (w *world) maybeTell(arg byte) {
 	if arg != 6 { // Sometimes a worker hears of several requests at once.
 		w.step(instance.WishChanged{Wish: w.wish})
@@ -321,7 +330,7 @@ func (w *world) messenger(kind, arg byte) {
 	default:
 		reasons := instance.CloseReasons()
 		closed := instance.Closed{Reason: reasons[(int(arg)*3+int(kind)-29)%len(reasons)], Detail: "closed"}
-		if w.now.UnixMilli()/40%2 == 0 {
+		if w.chance() {
 			closed.Until = w.now.Add(time.Minute)
 		}
 		w.open = false
@@ -355,6 +364,30 @@ func TestMachineAlwaysSettles(t *testing.T) {
 		for i := 0; !w.ended; i++ {
 			if i > 50 {
 				w.fail("a deletion never ends")
+			}
+			w.answerForget(1)
+			w.fireTimer()
+		}
+	}
+}
+
+// TestMachineObservesEveryRequest leaves the machine alone with a messenger that
+// says nothing: whatever was asked for, some status says that it was taken up.
+func TestMachineObservesEveryRequest(t *testing.T) {
+	for seed := range uint64(1000) {
+		r := rand.New(rand.NewPCG(seed, 9))
+		w := newWorld(t)
+		for range 100 {
+			w.act(byte(r.UintN(256)))
+		}
+		if r.UintN(2) == 0 {
+			w.adopt()
+		}
+		w.step(instance.WishChanged{Wish: w.wish})
+		observed := func() bool { return w.last != nil && w.last.ObservedRequest >= w.wish.Last() }
+		for i := 0; !w.ended && w.wish.Last() > 0 && !observed(); i++ {
+			if i > 50 {
+				w.fail("request %d is never observed", w.wish.Last())
 			}
 			w.answerForget(1)
 			w.fireTimer()
