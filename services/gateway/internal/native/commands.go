@@ -84,7 +84,7 @@ func (a *API) await(w http.ResponseWriter, r *http.Request, id instance.ID, subj
 func (a *API) command(w http.ResponseWriter, r *http.Request, id instance.ID, subject string, req proto.Message, setRef func(), hidden ...string) (*pb.CommandReply, time.Duration, error) {
 	q := web.ParseQuery(r.URL.RawQuery)
 	wait := q.Wait()
-	bad, err := web.DecodeOptional(w, r, req, append(hidden, "ref")...)
+	bad, err := web.Decode(w, r, req, append(hidden, "ref")...)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -97,7 +97,7 @@ func (a *API) delete(w http.ResponseWriter, r *http.Request) error {
 // rotateToken answers the new token; when it is sent, the old one is dead here.
 func (a *API) rotateToken(w http.ResponseWriter, r *http.Request, id instance.ID) error {
 	req := &pb.RotateTokenRequest{}
-	bad, err := web.DecodeOptional(w, r, req, "ref")
+	bad, err := web.Decode(w, r, req, "ref")
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (a *API) passkeyResponse(w http.ResponseWriter, r *http.Request, id instanc
 // passkeyConfirm says that the code on both screens is the same.
 func (a *API) passkeyConfirm(w http.ResponseWriter, r *http.Request, id instance.ID) error {
 	req := &pb.PasskeyRequest{}
-	bad, err := web.DecodeOptional(w, r, req, "ref", "confirm", "response")
+	bad, err := web.Decode(w, r, req, "ref", "confirm", "response")
 	if err != nil {
 		return err
 	}

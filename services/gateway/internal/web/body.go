@@ -23,7 +23,8 @@ const (
 
 var errTooLarge = instance.Problemf(instance.CodeBodyTooLarge, "The body is larger than 1 MiB.")
 
-// Body reads the whole body of a JSON request. The error is a problem:
+// Body reads the whole body of a JSON request; an empty one counts as an empty
+// object, as it does over NATS, so that what is missing is named. The error is a problem:
 // CodeBodyTooLarge above MaxBody, CodeInvalidRequest for a content type other than
 // JSON, CodeInvalidJSON for a body that breaks off.
 func Body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
@@ -42,6 +43,9 @@ func Body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if len(body) > 0 && !isJSON(r.Header.Get("Content-Type")) {
 		return nil, instance.Problemf(instance.CodeInvalidRequest, "The body must be JSON: send the header Content-Type: application/json.")
 	}
+	if len(body) == 0 {
+		body = []byte("{}")
+	}
 	return body, nil
 }
 
@@ -56,23 +60,11 @@ func isJSON(contentType string) bool {
 
 // Decode reads a body into m, strictly, and returns what is wrong with fields of
 // it. hidden are fields of m that are none of the body. The error is that of Body,
-// or CodeInvalidJSON for an empty body or broken JSON.
+// or CodeInvalidJSON for broken JSON.
 func Decode(w http.ResponseWriter, r *http.Request, m proto.Message, hidden ...string) (instance.FieldErrors, error) {
 	body, err := Body(w, r)
 	if err != nil {
 		return nil, err
-	}
-	return bus.DecodeStrictFields(body, m, bus.WithoutFields(hidden...))
-}
-
-// DecodeOptional is Decode where an empty body counts as an empty object.
-func DecodeOptional(w http.ResponseWriter, r *http.Request, m proto.Message, hidden ...string) (instance.FieldErrors, error) {
-	body, err := Body(w, r)
-	if err != nil {
-		return nil, err
-	}
-	if len(body) == 0 {
-		body = []byte("{}")
 	}
 	return bus.DecodeStrictFields(body, m, bus.WithoutFields(hidden...))
 }
