@@ -1,0 +1,8 @@
+//go:build soak
+
+package standalone_test
+
+import "testing"
+
+// TestSoakKilledAtAnyMoment is TestKilledAtAnyMoment fifty times over.
+func TestSoakKilledAtAnyMoment(t *testing.T) { killAtAnyMoment(t, 50) }
