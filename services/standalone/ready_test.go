@@ -69,8 +69,26 @@ func TestReadyTellsWhatIsBroken(t *testing.T) {
 	})
 }
 
-// TestReadyTellsOfTheLab breaks the lab of the one process.
-func TestReadyTellsOfTheStart(t *testing.T) {
-	d := e2e.One(t, &binaries)
+// TestReadyTellsOfNATS takes NATS away: everything else fails for want of it, and
+// only the cause is named.
+func TestReadyTellsOfNATS(t *testing.T) {
+	d := e2e.Five(t, &binaries)
+	awaitReasons(t, d)
+	d.StopNATS()
+	awaitReasons(t, d, "nats")
+}
+
+// TestReadyTellsOfStreams starts a service that may not make the streams, where
+// nobody has made them.
+func TestReadyTellsOfStreams(t *testing.T) {
+	server := bustest.Server(t, bustest.Listen)
+	options := server.ConnOptions("test", nil)
+	p := e2e.Start(t, binaries.Build(t, "qr-renderer"), nil, map[string]string{"PAIRGATE_NATS_URL": server.URL(),
+		"PAIRGATE_NATS_USER": options.User, "PAIRGATE_NATS_PASSWORD": options.Password, "PAIRGATE_STREAMS": "check",
+		"PAIRGATE_METRICS_ADDR": "127.0.0.1:0", "PAIRGATE_DATA_DIR": t.TempDir()})
+	addr := p.AwaitLine("serving operations")["addr"].(string)
+	d := &e2e.Deployment{API: e2e.NewAPI(t, "http://"+addr, "")}
+	awaitReasons(t, d, "streams")
+	bustest.Conn(t, server)
 	awaitReasons(t, d)
 }

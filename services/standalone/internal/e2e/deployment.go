@@ -26,6 +26,8 @@ type Deployment struct {
 	Processes map[string]*Process
 	// DataDir is that of the one process.
 	DataDir string
+	// StopNATS ends the NATS server of five processes.
+	StopNATS func()
 	// restart starts a process of five again, as it was started.
 	restart map[string]func() *Process
 }
@@ -69,7 +71,7 @@ func OneIn(tb testing.TB, b *Binaries, dataDir string, env map[string]string) *D
 func Five(tb testing.TB, b *Binaries) *Deployment {
 	tb.Helper()
 	server := bustest.Server(tb, bustest.Listen)
-	d := &Deployment{tb: tb, Processes: map[string]*Process{}, restart: map[string]func() *Process{}}
+	d := &Deployment{tb: tb, Processes: map[string]*Process{}, restart: map[string]func() *Process{}, StopNATS: server.Shutdown}
 	lab := Start(tb, b.Build(tb, "lab"), []string{"--control-addr", "127.0.0.1:0", "--data-dir", tb.TempDir()}, nil)
 	control := strings.TrimPrefix(lab.Await("its control address", prefixed("control http://")), "control http://")
 	simulated := strings.TrimPrefix(lab.Await("its messenger's address", prefixed("simulated ")), "simulated ")
