@@ -19,7 +19,6 @@ import (
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/bus/bustest"
 	"pairgate.dev/pkg/instance"
-	"pairgate.dev/pkg/seal"
 	"pairgate.dev/pkg/service"
 	pb "pairgate.dev/proto/pairgate/v1"
 	gateway "pairgate.dev/services/gateway"
@@ -381,5 +380,3 @@ func (s *stream) wantKind(kind string) sse {
 	}
 	return ev
 }
-
-func hashOf(token string) string { return seal.HashToken(token) }
