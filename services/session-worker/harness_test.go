@@ -32,11 +32,12 @@ type phone struct {
 	opened   map[instance.ID]int
 	pairs    map[instance.ID]int
 	logouts  map[instance.ID]int
+	looked   map[instance.ID]int
 }
 
 func newPhone() *phone {
 	return &phone{keys: map[instance.ID]instance.Account{}, sessions: map[instance.ID]*fakeSession{},
-		opened: map[instance.ID]int{}, pairs: map[instance.ID]int{}, logouts: map[instance.ID]int{}}
+		opened: map[instance.ID]int{}, pairs: map[instance.ID]int{}, logouts: map[instance.ID]int{}, looked: map[instance.ID]int{}}
 }
 
 type fakeSession struct {
@@ -85,8 +86,16 @@ func (p *phone) Provider() instance.Provider { return instance.Simulated }
 func (p *phone) Account(_ context.Context, id instance.ID) (instance.Account, bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.looked[id]++
 	a, ok := p.keys[id]
 	return a, ok, nil
+}
+
+// count returns what one of the phone's counters says of the instance.
+func (p *phone) count(counter map[instance.ID]int, id string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return counter[instance.ID(id)]
 }
 
 func (p *phone) open(id instance.ID, sink driver.Sink) *fakeSession {
@@ -150,7 +159,9 @@ type rig struct {
 	phone *phone
 	key   seal.Secret
 	views *bus.Views
-	start func() (stop func())
+	// drivers are what the next worker is started with.
+	drivers []driver.Driver
+	start   func() (stop func())
 }
 
 func newRig(t *testing.T) *rig {
@@ -160,13 +171,14 @@ func newRig(t *testing.T) *rig {
 	conn := bustest.Conn(t, srv, bustest.LeaseTTL(2*time.Second))
 	r := &rig{tb: t, conn: conn, phone: newPhone(), key: seal.NewMasterKey(), views: bus.NewViews(conn, zap.NewNop())}
 	t.Cleanup(r.views.Close)
+	r.drivers = []driver.Driver{r.phone}
 	r.start = func() func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		own := bustest.Conn(t, srv)
 		go func() {
 			done <- worker.Run(ctx, worker.Config{WorkerID: "w1", MasterKey: r.key}, worker.Deps{Bus: own, Log: zap.NewNop(),
-				Metrics: prometheus.NewRegistry(), Health: service.NewHealth(), Drivers: []driver.Driver{r.phone}, ReclaimOwn: true,
+				Metrics: prometheus.NewRegistry(), Health: service.NewHealth(), Drivers: r.drivers, ReclaimOwn: true,
 				Backoff: instance.Backoff{Base: time.Millisecond, Max: 10 * time.Millisecond, Rand: func() float64 { return 0.5 }}})
 		}()
 		return sync.OnceFunc(func() {
@@ -202,15 +214,16 @@ func (r *rig) create(told bool) *pb.InstanceRecord {
 		QrTimeout: 120, CreatedAt: timestamppb.Now()}}
 	r.put(record)
 	if told {
-		r.tellCreated(record)
+		r.tell(record, instance.KindCreated)
 	}
 	return record
 }
 
-func (r *rig) tellCreated(record *pb.InstanceRecord) {
+// tell publishes an event of the registry for the instance.
+func (r *rig) tell(record *pb.InstanceRecord, kind instance.Kind) {
 	r.tb.Helper()
 	i := record.GetInstance()
-	message, err := bus.EncodeEvent(&pb.Event{Id: bus.NewEventID(), Kind: "created", Time: timestamppb.Now(),
+	message, err := bus.EncodeEvent(&pb.Event{Id: bus.NewEventID(), Kind: string(kind), Time: timestamppb.Now(),
 		Instance: &pb.InstanceRef{Id: i.GetId(), Name: i.GetName(), Number: i.GetNumber(), Provider: i.GetProvider()},
 		Body:     &pb.Event_Spec{Spec: i}})
 	if err != nil {

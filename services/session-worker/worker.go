@@ -52,10 +52,6 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	if err != nil {
 		return unlessEnded(ctx, fmt.Errorf("bucket %s: %w", bus.BucketVault, err))
 	}
-	incarnation, err := deps.Bus.Incarnation(ctx)
-	if err != nil {
-		return unlessEnded(ctx, fmt.Errorf("stream %s: %w", bus.StreamEvents, err))
-	}
 	secrets := vault.New(bucket, ring)
 	drivers, err := openDrivers(cfg, deps, secrets)
 	if err != nil {
@@ -80,7 +76,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 		backoff = instance.DefaultBackoff()
 	}
 	sessions := fleet.New(fleet.Config{Conn: deps.Bus, Service: api, Instances: views.Instances, Drivers: drivers, Ring: ring,
-		Forget: secrets.Drop, Incarnation: incarnation, Backoff: backoff, Log: deps.Log, Metrics: fleet.NewMetrics(deps.Metrics)})
+		Forget: secrets.Drop, Backoff: backoff, Log: deps.Log, Metrics: fleet.NewMetrics(deps.Metrics)})
 	defer sessions.Close()
 	deps.Metrics.MustRegister(sessions.Collector())
 
@@ -97,7 +93,6 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	if err != nil {
 		return unlessEnded(ctx, err)
 	}
-	sessions.Bind(manager)
 	deps.Health.Register(service.Ownership, ownership(manager))
 	deps.Health.Set(service.Ownership, nil)
 

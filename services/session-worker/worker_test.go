@@ -153,7 +153,7 @@ func TestNothingIsToldBeforeTheCreation(t *testing.T) {
 	if events := r.events(id); len(events) != 0 {
 		t.Fatalf("%d events before created", len(events))
 	}
-	r.tellCreated(record)
+	r.tell(record, instance.KindCreated)
 	r.await(id, "pairing", phase(instance.Pairing))
 	if events := r.events(id); events[0].GetKind() != "created" {
 		t.Fatalf("the first event is %s", events[0].GetKind())

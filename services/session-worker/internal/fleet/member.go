@@ -42,7 +42,7 @@ func (m *member) Record() *pb.InstanceRecord {
 func (m *member) Adopted() { m.adopted() }
 
 // Park implements session.Host.
-func (m *member) Park(s instance.Status, _ bool) bool {
+func (m *member) Park(s instance.Status) bool {
 	return m.partition.park(m, s)
 }
 
@@ -72,7 +72,8 @@ func (m *member) Proxy(record *pb.InstanceRecord) (*driver.Proxy, error) {
 }
 
 // AwaitCreated implements session.Host. The registry derives the event from the
-// record that we have seen already, so the wait is short.
+// record that we have seen already, so the wait is short. That of an instance
+// older than the stream's memory may be gone; it was there before.
 func (m *member) AwaitCreated(ctx context.Context) error {
 	pause := 10 * time.Millisecond
 	for {
@@ -96,6 +97,10 @@ func (m *member) created(ctx context.Context) error {
 	}
 	_, err = stream.GetLastMsgForSubject(ctx, bus.EventSubject(m.id, instance.KindCreated))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		age := time.Since(m.Record().GetInstance().GetCreatedAt().AsTime())
+		if kept := stream.CachedInfo().Config.MaxAge; kept > 0 && age > kept {
+			return nil
+		}
 		return fmt.Errorf("the creation of %s is not told yet", m.id)
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/instance"
 	"pairgate.dev/pkg/lease"
 	pb "pairgate.dev/proto/pairgate/v1"
@@ -20,7 +21,9 @@ type partition struct {
 	fleet  *Fleet
 	number instance.Partition
 	epoch  uint64
-	queue  *outbox.Queue
+	// incarnation is the creation time of EVENTS, which every event carries.
+	incarnation string
+	queue       *outbox.Queue
 	// stops end what the partition listens to.
 	stops []func()
 
@@ -29,6 +32,8 @@ type partition struct {
 	opened bool
 	closed bool
 	actors map[instance.ID]*member
+	// parked are the actors that have parked and may not have ended quite.
+	parked sync.WaitGroup
 	// last holds the last status of every instance without an actor that has one.
 	last map[instance.ID]*instance.Status
 }
@@ -38,6 +43,14 @@ func newPartition(f *Fleet, owned lease.Partition, queue *outbox.Queue) *partiti
 		actors: map[instance.ID]*member{}, last: map[instance.ID]*instance.Status{}}
 }
 
+// remember keeps the last status of an instance.
+func (p *partition) remember(id instance.ID, s *instance.Status) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last[id] = s
+}
+
+// open lets wishes be acted on.
 func (p *partition) open() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -54,9 +67,6 @@ func (p *partition) members() []*member {
 	return all
 }
 
-// purgedAfter is how long after a deletion its status may be gone from the stream.
-const purgedAfter = 20 * time.Hour
-
 // needsActor says whether something is to be done for the instance: a request
 // that no status has observed or, at a take-over, a status of an earlier epoch.
 func (p *partition) needsActor(id instance.ID, record *pb.InstanceRecord, takeOver bool) bool {
@@ -71,9 +81,6 @@ func (p *partition) needs(id instance.ID, record *pb.InstanceRecord, takeOver bo
 	}
 	last := p.last[id]
 	if last == nil {
-		if at := record.GetDeletedAt(); at != nil && time.Since(at.AsTime()) > purgedAfter {
-			return false
-		}
 		return session.WishOf(record).Last() > 0
 	}
 	if last.Phase == instance.Deleted {
@@ -93,6 +100,30 @@ func (p *partition) wish(id instance.ID, record *pb.InstanceRecord) {
 	}
 	p.mu.Unlock()
 	p.start(id, record, false)
+}
+
+// removed forgets an instance whose record was removed, long after its deletion.
+func (p *partition) removed(id instance.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.last, id)
+}
+
+// renew publishes the status of the last owner anew, under our epoch, where
+// nothing else is to be done: an idle instance needs no actor for that. It
+// returns false when it does.
+func (p *partition) renew(id instance.ID, record *pb.InstanceRecord) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := p.last[id]
+	if last == nil || last.Phase != instance.Idle || !p.needs(id, record, true) || p.needs(id, record, false) {
+		return false
+	}
+	s := *last
+	s.Epoch = p.epoch
+	p.last[id] = &s
+	p.queueEvent(id, session.StatusEvent(record, s))
+	return true
 }
 
 // start starts an actor if the instance needs one. With slot, the caller's slot
@@ -129,15 +160,7 @@ func (p *partition) close(why error) {
 	for _, stop := range p.stops {
 		stop()
 	}
-	var stopping sync.WaitGroup
-	for _, m := range p.members() {
-		stopping.Go(func() {
-			m.actor.Stop()
-			m.adopted()
-			p.fleet.Forget(m.id)
-		})
-	}
-	stopping.Wait()
+	p.stopActors()
 	if errors.Is(why, lease.ErrReleased) {
 		ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 		if err := p.queue.Flush(ctx); err != nil {
@@ -147,6 +170,28 @@ func (p *partition) close(why error) {
 		cancel()
 	}
 	p.queue.Close()
+}
+
+// slowStop is when it is said that a session does not end.
+const slowStop = 5 * time.Second
+
+// stopActors returns when no actor runs any more, parked ones included.
+func (p *partition) stopActors() {
+	var stopping sync.WaitGroup
+	for _, m := range p.members() {
+		stopping.Go(func() {
+			slow := time.AfterFunc(slowStop, func() {
+				p.fleet.Log.Error("a session does not end; its driver blocks, and with it the hand-over of the partition",
+					zap.String("instance", string(m.id)), zap.String("provider", string(m.provider)))
+			})
+			defer slow.Stop()
+			m.actor.Stop()
+			m.adopted()
+			p.fleet.Forget(m.id)
+		})
+	}
+	stopping.Wait()
+	p.parked.Wait()
 }
 
 // phase returns the phase of an instance of the partition.
@@ -174,13 +219,15 @@ func (p *partition) park(m *member, status instance.Status) bool {
 		p.fleet.Forget(m.id)
 		delete(p.actors, m.id)
 		p.last[m.id] = &status
+		p.parked.Go(m.actor.Wait)
 	}
 	return true
 }
 
 // queueEvent queues an event of an instance of the partition.
 func (p *partition) queueEvent(id instance.ID, e *pb.Event) {
-	message, err := p.fleet.message(e)
+	e.Incarnation = p.incarnation
+	message, err := bus.EncodeEvent(e)
 	if err != nil {
 		p.fleet.Log.Error("an event cannot be encoded; this is a bug", zap.String("instance", string(id)),
 			zap.String("kind", e.GetKind()), zap.Error(err))

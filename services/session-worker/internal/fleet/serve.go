@@ -4,9 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/zap"
-
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/instance"
 	pb "pairgate.dev/proto/pairgate/v1"
@@ -17,22 +14,26 @@ import (
 const answerTimeout = 10 * time.Second
 
 // serve subscribes to what goes straight to the owner of the partition. Who
-// sends to a partition without owner hears at once that nobody is there.
+// sends to a partition without owner hears at once that nobody is there. After
+// an error it may be called again.
 func (p *partition) serve() error {
-	listen := func(stop func(), err error) error {
-		if err == nil {
-			p.stops = append(p.stops, stop)
-		}
-		return err
-	}
 	s, timeout := p.fleet.Service, bus.WithTimeout(answerTimeout)
-	if err := listen(bus.Listen(s, bus.SessionsOf(p.number, bus.VerbTouch), p.touch)); err != nil {
-		return err
+	for _, listen := range []func() (func(), error){
+		func() (func(), error) { return bus.Listen(s, bus.SessionsOf(p.number, bus.VerbTouch), p.touch) },
+		func() (func(), error) {
+			return bus.Listen(s, bus.SessionsOf(p.number, bus.VerbPassword), p.password, timeout)
+		},
+		func() (func(), error) {
+			return bus.Listen(s, bus.SessionsOf(p.number, bus.VerbPasskey), p.passkey, timeout)
+		},
+	}[len(p.stops):] {
+		stop, err := listen()
+		if err != nil {
+			return err
+		}
+		p.stops = append(p.stops, stop)
 	}
-	if err := listen(bus.Listen(s, bus.SessionsOf(p.number, bus.VerbPassword), p.password, timeout)); err != nil {
-		return err
-	}
-	return listen(bus.Listen(s, bus.SessionsOf(p.number, bus.VerbPasskey), p.passkey, timeout))
+	return nil
 }
 
 // asked returns the instance that the request at hand is for, and its actor if it has one.
@@ -70,22 +71,4 @@ func (p *partition) passkey(ctx context.Context, r *pb.PasskeyRequest) (*pb.Sess
 		return nil, session.NotAsked(p.phase(id))
 	}
 	return &pb.SessionReply{}, a.Passkey(ctx, r.GetResponse(), r.GetConfirm())
-}
-
-// statusReader decodes what a round reads.
-func statusReader(log *zap.Logger, each func(instance.ID, instance.Status)) func(jetstream.Msg) error {
-	return func(m jetstream.Msg) error {
-		id, kind, ok := bus.ParseEventSubject(m.Subject())
-		if !ok || kind != instance.KindStatus {
-			return nil
-		}
-		e, err := bus.DecodeEvent(m.Data())
-		if err != nil || e.GetStatus() == nil {
-			// It counts as no status; the next one replaces it.
-			log.Error("a stored status cannot be read", zap.String("instance", string(id)), zap.Error(err))
-			return nil
-		}
-		each(id, bus.StatusFromProto(e.GetStatus()))
-		return nil
-	}
 }

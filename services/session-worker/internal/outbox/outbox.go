@@ -146,6 +146,12 @@ func (q *Queue) send(item Item) {
 			return
 		}
 		q.failed()
+		if errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, lease.ErrNoMessageID) {
+			// No later try would fare better, and everything behind it waits.
+			q.log.Error("an event cannot be stored and is left out; this is a bug",
+				zap.String("instance", string(item.Instance)), zap.String("subject", item.Message.Subject), zap.Error(err))
+			return
+		}
 		q.log.Error("an event could not be stored; trying again",
 			zap.String("instance", string(item.Instance)), zap.Duration("after", retryAfter), zap.Error(err))
 		select {

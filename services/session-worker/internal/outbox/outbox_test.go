@@ -102,6 +102,19 @@ func TestAWriteThatFailsIsTriedAgainInItsPlace(t *testing.T) {
 	})
 }
 
+// One event that no server takes must not hold up a whole partition.
+func TestAWriteThatCanNeverSucceedIsLeftOut(t *testing.T) {
+	w := &writer{errs: []error{nats.ErrMaxPayload}}
+	q := outbox.New(w, zap.NewNop(), func() {})
+	defer q.Close()
+	q.Add(item("a", "too large", false, false))
+	q.Add(item("b", "two", false, false))
+	flush(t, q)
+	if got := w.all(); !slices.Equal(got, []string{"two"}) {
+		t.Fatalf("stored %q", got)
+	}
+}
+
 func TestNothingIsSentForALostPartition(t *testing.T) {
 	w := &writer{errs: []error{nil, lease.ErrLost}}
 	q := outbox.New(w, zap.NewNop(), func() { t.Error("a loss is no failure") })

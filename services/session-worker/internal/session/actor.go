@@ -22,7 +22,7 @@ type Host interface {
 	Send(event *pb.Event)
 	// Record returns the latest wish and settings known.
 	Record() *pb.InstanceRecord
-	// AwaitCreated waits until the event that tells of the instance's creation is stored.
+	// AwaitCreated waits until the event that tells of the instance's creation was stored.
 	AwaitCreated(ctx context.Context) error
 	// Proxy returns the way out that the instance demands; nil for none.
 	Proxy(record *pb.InstanceRecord) (*driver.Proxy, error)
@@ -30,7 +30,7 @@ type Host interface {
 	Adopted()
 	// Park is called when nothing is open or under way. When it returns true the
 	// actor ends at once; the host keeps the status for the next one.
-	Park(status instance.Status, ended bool) bool
+	Park(status instance.Status) bool
 	// Transition and TransitionRefused feed the metrics.
 	Transition(to instance.Phase, reason instance.Reason)
 	TransitionRefused()
@@ -86,9 +86,6 @@ func (a *Actor) Wish(w instance.Wish) { a.box.put(instance.WishChanged{Wish: w})
 // Touch says that somebody looks at the codes.
 func (a *Actor) Touch() { a.box.put(instance.Touched{}) }
 
-// VersionChanged says that the client version shown to the messenger was changed.
-func (a *Actor) VersionChanged() { a.box.put(instance.VersionChanged{}) }
-
 // Phase returns the phase last published by this actor; empty before the first.
 func (a *Actor) Phase() instance.Phase {
 	a.mu.Lock()
@@ -103,8 +100,11 @@ func (a *Actor) Quiet() bool { return a.box.empty() }
 // Nothing is sent after it has returned.
 func (a *Actor) Stop() {
 	a.cancel()
-	<-a.done
+	a.Wait()
 }
+
+// Wait waits until an actor that was stopped or has parked runs nothing any more.
+func (a *Actor) Wait() { <-a.done }
 
 func (a *Actor) run() {
 	defer close(a.done)
@@ -120,7 +120,7 @@ func (a *Actor) run() {
 	a.host.Adopted()
 	for {
 		if a.ended || a.machine.Resting() {
-			if a.host.Park(a.machine.Status(), a.ended) {
+			if a.host.Park(a.machine.Status()) {
 				return
 			}
 		}
@@ -137,7 +137,8 @@ const lookupRetry = time.Second
 
 // adoption gathers what the machine has to know at first: the order of events
 // demands that the creation is told before anything else, and keys in the store
-// decide what is linked, not the last status.
+// decide what is linked, not the last status. Without the driver nobody can look
+// for keys; that they are missing must not be concluded from it.
 func (a *Actor) adoption() (in instance.Adopt, ok bool) {
 	if a.Last == nil {
 		if err := a.host.AwaitCreated(a.ctx); err != nil {
@@ -148,6 +149,9 @@ func (a *Actor) adoption() (in instance.Adopt, ok bool) {
 		record := a.host.Record()
 		in = instance.Adopt{Epoch: a.Epoch, Last: a.Last, Created: record.GetInstance().GetCreatedAt().AsTime(), Wish: WishOf(record)}
 		if a.Driver == nil {
+			if a.Last != nil && a.Last.Account != nil {
+				in.Linked, in.Account = true, *a.Last.Account
+			}
 			return in, true
 		}
 		account, linked, err := a.Driver.Account(a.ctx, a.ID)

@@ -88,6 +88,7 @@ const forgetTimeout = 10 * time.Second
 
 func (a *Actor) forget() {
 	if a.Driver == nil {
+		a.log.Warn("keys, if there are any, stay in the key store: there is no driver to delete them")
 		a.box.put(instance.KeysForgotten{})
 		return
 	}

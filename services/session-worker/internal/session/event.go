@@ -12,10 +12,19 @@ import (
 
 // event makes an event of the instance under the actor's epoch; body sets what it tells.
 func (a *Actor) event(kind instance.Kind, attempt uint64, body func(*pb.Event)) *pb.Event {
-	record := a.host.Record().GetInstance()
+	return newEvent(a.host.Record(), a.Epoch, kind, attempt, body)
+}
+
+// StatusEvent makes the event that tells the status of the record's instance.
+func StatusEvent(record *pb.InstanceRecord, s instance.Status) *pb.Event {
+	return newEvent(record, s.Epoch, instance.KindStatus, s.Attempt, statusBody(s))
+}
+
+func newEvent(record *pb.InstanceRecord, epoch uint64, kind instance.Kind, attempt uint64, body func(*pb.Event)) *pb.Event {
+	i := record.GetInstance()
 	e := &pb.Event{
-		Id: bus.NewEventID(), Kind: string(kind), Time: timestamppb.New(time.Now()), Epoch: a.Epoch, Attempt: attempt,
-		Instance: &pb.InstanceRef{Id: string(a.ID), Name: record.GetName(), Number: record.GetNumber(), Provider: record.GetProvider()},
+		Id: bus.NewEventID(), Kind: string(kind), Time: timestamppb.New(time.Now()), Epoch: epoch, Attempt: attempt,
+		Instance: &pb.InstanceRef{Id: i.GetId(), Name: i.GetName(), Number: i.GetNumber(), Provider: i.GetProvider()},
 	}
 	body(e)
 	return e
