@@ -59,7 +59,7 @@ type Config struct {
 	// AttemptTimeout bounds one attempt of a write, which is then repeated; default 2 s.
 	AttemptTimeout time.Duration
 
-	// Log is required to be set for logs to be seen; default none.
+	// Log gets what happens to lease and partitions; default none.
 	Log *zap.Logger
 	// Metrics registers the package's metrics, labelled by kind; default none.
 	Metrics prometheus.Registerer

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"slices"
 	"time"
 
 	"pairgate.dev/pkg/instance"
@@ -59,14 +60,25 @@ type Status struct {
 func (m *Manager) Status() Status {
 	leases, owners := m.view.state()
 	live, records := ownership(leases, owners)
-	unowned := len(Unowned(m.cfg.Partitions, records, live))
+	unowned := Unowned(m.cfg.Partitions, records, live)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := Status{
 		Kind: m.cfg.Kind, Worker: m.cfg.WorkerID, Held: m.tenure != nil, Draining: m.draining,
-		LastRenew: m.renewed, Owned: len(m.parts), Wanted: m.wanted, Unowned: unowned,
+		LastRenew: m.renewed, Owned: len(m.parts), Wanted: m.wanted,
 	}
-	s.Foreign = max(0, m.cfg.Partitions-s.Unowned-s.Owned)
+	for _, p := range unowned {
+		if m.parts[p] == nil { // or our own record has not come back to us yet
+			s.Unowned++
+		}
+	}
+	foreign := m.cfg.Partitions - len(unowned)
+	for p, o := range records {
+		if o.Worker == m.cfg.WorkerID && !slices.Contains(unowned, p) {
+			foreign--
+		}
+	}
+	s.Foreign = foreign
 	if m.tenure != nil {
 		s.LeaseAge = time.Since(m.tenure.began)
 	}

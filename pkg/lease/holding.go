@@ -200,6 +200,9 @@ func (m *Manager) release(t *tenure, h *holding) error {
 		m.count()
 	}
 	if err != nil && !errors.Is(err, errTaken) {
+		if t.ctx.Err() != nil {
+			err = context.Cause(t.ctx)
+		}
 		return fmt.Errorf("lease: partition %s is not released: %w", h.Number, err)
 	}
 	return nil

@@ -5,7 +5,12 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 )
+
+// removalTimeout bounds the deletion of the lease at the end, which happens even when the
+// caller's time is up: without it others wait for the lease to expire.
+const removalTimeout = 2 * time.Second
 
 // Release hands everything over and ends the Manager: the lease says that we are
 // draining, the handler is told ErrReleased of each partition, each is recorded as
@@ -37,7 +42,7 @@ func (m *Manager) stop(ctx context.Context, graceful bool) {
 		m.keeping.end() // tells the handler of what is left
 		m.calls.close()
 		if graceful && t != nil {
-			rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.time.attempt)
+			rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removalTimeout)
 			defer cancel()
 			if err := m.removeLease(rctx); err != nil && !errors.Is(err, errConflict) {
 				m.stopErr = errors.Join(m.stopErr, err)

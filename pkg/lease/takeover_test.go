@@ -332,9 +332,12 @@ func TestObserver(t *testing.T) {
 	if l, ok := o.OwnerOf(5); !ok || l.Worker != "a" || len(o.Workers()) != 1 {
 		t.Errorf("owner %+v, workers %+v", l, o.Workers())
 	}
-	if s := a.Status(); s.Owned != 16 || s.Wanted != 16 || s.Foreign != 0 || s.Unowned != 0 || !s.Held {
-		t.Errorf("status %+v", s)
-	}
+	bustest.CheckFor(t, 10*time.Second, func() error {
+		if s := a.Status(); s.Owned != 16 || s.Wanted != 16 || s.Foreign != 0 || s.Unowned != 0 || !s.Held {
+			return fmt.Errorf("status %+v", s)
+		}
+		return nil
+	})
 	if err := a.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
