@@ -81,6 +81,7 @@ func (m *member) AwaitCreated(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
+		m.adopted() // Others need not wait for the registry.
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

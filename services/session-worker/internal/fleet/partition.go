@@ -142,6 +142,8 @@ func (p *partition) start(id instance.ID, record *pb.InstanceRecord, slot bool) 
 		m.adopted = func() {}
 	}
 	p.actors[id] = m
+	// Whatever was remembered of the keys is from before: this owner looks anew.
+	p.fleet.Forget(id)
 	m.actor = session.Start(session.Params{ID: id, Epoch: p.epoch, Last: p.last[id], Driver: p.fleet.Drivers[provider],
 		Backoff: p.fleet.Backoff, Log: p.fleet.Log}, m)
 	delete(p.last, id)
@@ -215,7 +217,6 @@ func (p *partition) park(m *member, status instance.Status) bool {
 		return false
 	}
 	if !p.closed {
-		// Before the next actor can look at the keys anew.
 		p.fleet.Forget(m.id)
 		delete(p.actors, m.id)
 		p.last[m.id] = &status

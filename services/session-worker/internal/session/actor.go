@@ -26,7 +26,8 @@ type Host interface {
 	AwaitCreated(ctx context.Context) error
 	// Proxy returns the way out that the instance demands; nil for none.
 	Proxy(record *pb.InstanceRecord) (*driver.Proxy, error)
-	// Adopted is called once, when the first step was taken.
+	// Adopted is called when the first step was taken, and before that when the key
+	// store cannot tell: others need not wait for it. It may be called more than once.
 	Adopted()
 	// Park is called when nothing is open or under way. When it returns true the
 	// actor ends at once; the host keeps the status for the next one.
@@ -132,8 +133,11 @@ func (a *Actor) run() {
 	}
 }
 
-// lookupRetry is the pause between tries to find out whether an instance is linked.
-const lookupRetry = time.Second
+// The pause between tries to find out whether an instance is linked doubles from the one to the other.
+const (
+	lookupRetry    = time.Second
+	lookupRetryMax = 30 * time.Second
+)
 
 // adoption gathers what the machine has to know at first: the order of events
 // demands that the creation is told before anything else, and keys in the store
@@ -145,7 +149,7 @@ func (a *Actor) adoption() (in instance.Adopt, ok bool) {
 			return in, false
 		}
 	}
-	for a.ctx.Err() == nil {
+	for pause := lookupRetry; a.ctx.Err() == nil; pause = min(2*pause, lookupRetryMax) {
 		record := a.host.Record()
 		in = instance.Adopt{Epoch: a.Epoch, Last: a.Last, Created: record.GetInstance().GetCreatedAt().AsTime(), Wish: WishOf(record)}
 		if a.Driver == nil {
@@ -159,10 +163,11 @@ func (a *Actor) adoption() (in instance.Adopt, ok bool) {
 			in.Linked, in.Account = linked, account
 			return in, true
 		}
-		a.log.Warn("the key store does not answer; trying again", zap.Duration("after", lookupRetry), zap.Error(err))
+		a.host.Adopted()
+		a.log.Warn("the key store does not tell whether there are keys; trying again", zap.Duration("after", pause), zap.Error(err))
 		select {
 		case <-a.ctx.Done():
-		case <-time.After(lookupRetry):
+		case <-time.After(pause):
 		}
 	}
 	return in, false

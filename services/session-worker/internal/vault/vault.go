@@ -2,8 +2,9 @@
 // VAULT, where every worker that holds the same master key can use them.
 //
 // The stream that fences events does not fence this bucket. So every owner
-// begins with a look at the entry, which writes it anew as it was: from then on
-// the revision that an earlier owner remembers is old and its writes fail.
+// begins with a look at the entry, which writes it anew as it was, empty where
+// there was none: from then on the revision that an earlier owner remembers is
+// old and its writes fail.
 package vault
 
 import (
@@ -44,33 +45,61 @@ func owner(provider instance.Provider, id instance.ID) seal.AAD {
 	return seal.For(seal.PurposeCredentials, string(provider)+"/"+string(id))
 }
 
-// Load returns what is stored for the instance and makes writes of its earlier
-// owners fail. ok is false when nothing is stored.
+// Load returns what is stored for the instance; ok is false when nothing is. The
+// first Load makes writes of earlier owners fail. Further ones fail with
+// ErrTakenOver when another worker has looked at the entry since; only Drop makes
+// the next Load a first one again.
 func (v *Vault) Load(ctx context.Context, provider instance.Provider, id instance.ID) (secret []byte, ok bool, err error) {
+	sealed, err := v.read(ctx, id)
+	if err != nil || len(sealed) == 0 {
+		return nil, false, err
+	}
+	if secret, err = v.ring.Open(sealed, owner(provider, id)); err != nil {
+		return nil, false, fmt.Errorf("vault: open: %w", err)
+	}
+	return secret, true, nil
+}
+
+// read returns the entry, and claims it unless it is claimed by us.
+func (v *Vault) read(ctx context.Context, id instance.ID) (sealed []byte, err error) {
+	claimed, ours := v.revision(id)
 	for {
+		var found uint64
 		entry, err := v.bucket.Get(ctx, bus.VaultKey(id))
-		if errors.Is(err, jetstream.ErrKeyNotFound) {
-			v.remember(id, 0)
-			return nil, false, nil
+		switch {
+		case err == nil:
+			sealed, found = entry.Value(), entry.Revision()
+		case !errors.Is(err, jetstream.ErrKeyNotFound):
+			return nil, fmt.Errorf("vault: read: %w", err)
 		}
-		if err != nil {
-			return nil, false, fmt.Errorf("vault: read: %w", err)
+		if ours {
+			if found != claimed {
+				return nil, ErrTakenOver
+			}
+			return sealed, nil
 		}
-		revision, err := v.bucket.Update(ctx, bus.VaultKey(id), entry.Value(), entry.Revision())
-		if bus.IsStale(err) {
+		revision, err := v.write(ctx, id, sealed, found)
+		if stale(err) {
+			sealed = nil
 			continue // Somebody wrote between our read and our write.
 		}
 		if err != nil {
-			return nil, false, fmt.Errorf("vault: claim: %w", err)
-		}
-		secret, err := v.ring.Open(entry.Value(), owner(provider, id))
-		if err != nil {
-			return nil, false, fmt.Errorf("vault: open: %w", err)
+			return nil, fmt.Errorf("vault: claim: %w", err)
 		}
 		v.remember(id, revision)
-		return secret, true, nil
+		return sealed, nil
 	}
 }
+
+// write replaces the entry of the revision, 0 for none.
+func (v *Vault) write(ctx context.Context, id instance.ID, sealed []byte, revision uint64) (uint64, error) {
+	if revision == 0 {
+		return v.bucket.Create(ctx, bus.VaultKey(id), sealed)
+	}
+	return v.bucket.Update(ctx, bus.VaultKey(id), sealed, revision)
+}
+
+func stale(err error) bool { return bus.IsStale(err) || errors.Is(err, jetstream.ErrKeyExists) }
 
 // Store replaces what is stored. It fails with ErrTakenOver when another worker
 // has looked at the entry since Load, and with ErrNotLoaded without a Load.
@@ -83,11 +112,7 @@ func (v *Vault) Store(ctx context.Context, provider instance.Provider, id instan
 	if err != nil {
 		return fmt.Errorf("vault: seal: %w", err)
 	}
-	if revision == 0 {
-		revision, err = v.bucket.Create(ctx, bus.VaultKey(id), sealed)
-	} else {
-		revision, err = v.bucket.Update(ctx, bus.VaultKey(id), sealed, revision)
-	}
+	revision, err = v.write(ctx, id, sealed, revision)
 	if err != nil {
 		// A write whose answer was lost may have been stored, and then its retry is refused.
 		if entry, readErr := v.bucket.Get(ctx, bus.VaultKey(id)); readErr == nil && bytes.Equal(entry.Value(), sealed) {
@@ -95,9 +120,10 @@ func (v *Vault) Store(ctx context.Context, provider instance.Provider, id instan
 		}
 	}
 	switch {
-	case bus.IsStale(err), errors.Is(err, jetstream.ErrKeyExists):
+	case stale(err):
 		return ErrTakenOver
 	case err != nil:
+		v.Drop(id) // It may be stored or not: the next Load finds out.
 		return fmt.Errorf("vault: write: %w", err)
 	}
 	v.remember(id, revision)

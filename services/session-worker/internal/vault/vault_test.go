@@ -62,7 +62,9 @@ func TestVaultKeepsSealedSecrets(t *testing.T) {
 		t.Fatal("the secret is stored as it is")
 	}
 	store(t, v, "secret two")
+	load(t, v, "secret two")
 	load(t, next(), "secret two")
+	v.Drop(id)
 	load(t, v, "secret two")
 	if err := v.Delete(t.Context(), instance.Simulated, id); err != nil {
 		t.Fatal(err)
@@ -89,6 +91,26 @@ func TestAnEarlierOwnersWritesFail(t *testing.T) {
 		t.Fatalf("a late delete: %v", err)
 	}
 	load(t, next(), "mine")
+}
+
+// An owner that was frozen while a phone linked must not leave keys behind for
+// the next one, who has found none and shows another code.
+func TestAnEarlierOwnersFirstWriteFails(t *testing.T) {
+	next, _ := owners(t)
+	old := next()
+	load(t, old, "")
+	now := next()
+	load(t, now, "")
+	if _, _, err := old.Load(t.Context(), instance.Simulated, id); !errors.Is(err, vault.ErrTakenOver) {
+		t.Fatalf("a late look: %v", err)
+	}
+	if err := old.Store(t.Context(), instance.Simulated, id, []byte("late")); !errors.Is(err, vault.ErrTakenOver) {
+		t.Fatalf("a late store: %v", err)
+	}
+	load(t, now, "")
+	store(t, now, "mine")
+	old.Drop(id)
+	load(t, old, "mine")
 }
 
 func TestASecretOpensForItsOwnInstanceOnly(t *testing.T) {
