@@ -75,7 +75,7 @@ func (k *keeper) run(ctx context.Context) {
 			return
 		}
 		k.steal = false
-		why, settled := k.hold(ctx, nonce, started, sent)
+		settled, why := k.hold(ctx, nonce, started, sent)
 		if !errors.Is(why, ErrClosed) {
 			k.log.Warn("lease lost", zap.Error(why))
 		}
@@ -132,7 +132,7 @@ func (k *keeper) gain(ctx context.Context, nonce string, started time.Time) (sen
 }
 
 // hold renews the lease until it is lost or ctx ends.
-func (k *keeper) hold(ctx context.Context, nonce string, started, sent time.Time) (why error, settled <-chan struct{}) {
+func (k *keeper) hold(ctx context.Context, nonce string, started, sent time.Time) (settled <-chan struct{}, why error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
@@ -164,7 +164,7 @@ func (k *keeper) hold(ctx context.Context, nonce string, started, sent time.Time
 		if ctx.Err() != nil {
 			end(ErrClosed) // unless the fence was first
 			<-done
-			return why, settled
+			return settled, why
 		}
 
 		attempt := time.Now()

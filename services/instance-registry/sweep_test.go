@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/bus/bustest"
 	"pairgate.dev/pkg/instance"

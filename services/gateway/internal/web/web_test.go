@@ -32,8 +32,7 @@ func TestAPanicAndAHiddenErrorTellNothing(t *testing.T) {
 	rt := web.NewRouter(zap.New(core), nil)
 	rt.Handle(http.MethodGet, "/panic", func(http.ResponseWriter, *http.Request) error { panic("sesame") })
 	rt.Handle(http.MethodGet, "/nil", func(_ http.ResponseWriter, r *http.Request) error {
-		var m map[string]int
-		m["x"] = 1
+		_ = []int{}[len(r.URL.Path)]
 		return nil
 	})
 	rt.Handle(http.MethodGet, "/error", func(http.ResponseWriter, *http.Request) error { return errors.New("the disk is full") })
