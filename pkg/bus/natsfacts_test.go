@@ -156,7 +156,10 @@ func TestFactsOfACluster(t *testing.T) {
 		bustest.CheckFor(t, time.Minute, func() error {
 			m := nats.NewMsg(bus.EventSubject(testID, "status"))
 			m.Header.Set(jetstream.MsgTTLHeader, bus.TTLNever)
-			_, err := c.JetStream().PublishMsg(ctx, m, jetstream.WithMsgID("after the kill"))
+			// A write that was on its way to the dead leader is never answered.
+			attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
+			defer cancel()
+			_, err := c.JetStream().PublishMsg(attempt, m, jetstream.WithMsgID("after the kill"))
 			return err
 		})
 		nodes.Restart(leader)
