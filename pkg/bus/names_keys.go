@@ -19,8 +19,12 @@ const (
 	TokenKeys = "token.>"
 )
 
-// SettingsKey is the one key of SETTINGS.
+// SettingsKey is the key of what an operator changes at run time, in SETTINGS.
 const SettingsKey = "settings"
+
+// KeyCheckKey is the key of the text, in SETTINGS, by which a service finds out
+// that its master key is another one than that of the deployment.
+const KeyCheckKey = "key-check"
 
 // InstanceKey returns i.<ppp>.<id>, the key of an instance's record in INSTANCES.
 func InstanceKey(id instance.ID) string { return "i." + id.Partition().String() + "." + string(id) }

@@ -18,6 +18,8 @@ const (
 	PurposeProxy Purpose = "proxy"
 	// PurposeCredentials is what a driver needs to log in again.
 	PurposeCredentials Purpose = "credentials"
+	// PurposeKeyCheck is the known text by which a wrong master key is found out.
+	PurposeKeyCheck Purpose = "key-check"
 )
 
 // AAD is the additional data of a blob: what it is, and whose. The zero AAD is

@@ -19,3 +19,6 @@ func ForWebhookHeaders(webhookID string) AAD { return For(PurposeWebhook, webhoo
 
 // ForReply is for IdempotencyRecord.sealed_reply: the reply in binary protobuf.
 func ForReply(instanceID string) AAD { return For(PurposeReply, instanceID) }
+
+// ForKeyCheck is for the known text by which a wrong master key is found out.
+func ForKeyCheck() AAD { return For(PurposeKeyCheck, "deployment") }

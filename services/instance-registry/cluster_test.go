@@ -17,12 +17,13 @@ import (
 func TestTwoRegistriesInAClusterOfThree(t *testing.T) {
 	bustest.CheckGoroutines(t)
 	nodes := bustest.Cluster(t, 3)
+	cfg := testConfig()
 	var registries []*registry
 	for range 2 {
 		conn := nodes.Conn(t, bustest.Replicas(3))
 		views := bus.NewViews(conn, zap.NewNop())
 		t.Cleanup(views.Close)
-		r, err := newRegistry(t.Context(), testConfig(), Deps{Bus: conn, Log: zap.NewNop(), Views: views})
+		r, err := newRegistry(t.Context(), cfg, Deps{Bus: conn, Log: zap.NewNop(), Views: views})
 		if err != nil {
 			t.Fatal(err)
 		}

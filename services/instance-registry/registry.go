@@ -14,6 +14,7 @@ import (
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/instance"
 	"pairgate.dev/pkg/seal"
+	"pairgate.dev/pkg/service"
 	"pairgate.dev/services/instance-registry/internal/store"
 )
 
@@ -35,9 +36,9 @@ type registry struct {
 
 func newRegistry(ctx context.Context, cfg Config, deps Deps) (*registry, error) {
 	cfg = cfg.withDefaults()
-	ring, err := seal.ParseRing(cfg.MasterKey)
+	ring, err := service.OpenRing(ctx, deps.Bus, cfg.MasterKey)
 	if err != nil {
-		return nil, fmt.Errorf("PAIRGATE_MASTER_KEY: %w", err)
+		return nil, err
 	}
 	r := &registry{
 		cfg: cfg, conn: deps.Bus, log: deps.Log, views: deps.Views, ring: ring, now: time.Now,

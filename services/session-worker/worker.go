@@ -13,7 +13,6 @@ import (
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/instance"
 	"pairgate.dev/pkg/lease"
-	"pairgate.dev/pkg/seal"
 	"pairgate.dev/pkg/service"
 	"pairgate.dev/services/session-worker/driver"
 	"pairgate.dev/services/session-worker/driver/simulated"
@@ -35,9 +34,9 @@ const releaseTimeout = 7 * time.Second
 // returns an error when it cannot start, for example because the master key is
 // missing or another worker uses another key store.
 func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
-	ring, err := seal.ParseRing(cfg.MasterKey)
+	ring, err := service.OpenRing(ctx, deps.Bus, cfg.MasterKey)
 	if err != nil {
-		return fmt.Errorf("PAIRGATE_MASTER_KEY: %w", err)
+		return unlessEnded(ctx, err)
 	}
 	if cfg.WorkerID == "" {
 		return errors.New("PAIRGATE_WORKER_ID: a worker needs a name")

@@ -117,8 +117,8 @@ func start(ctx context.Context, cfg Config, deps Deps) (_ *dispatcher, err error
 			d.stop()
 		}
 	}()
-	if d.ring, err = seal.ParseRing(d.cfg.MasterKey); err != nil {
-		return nil, fmt.Errorf("PAIRGATE_MASTER_KEY: %w", err)
+	if d.ring, err = service.OpenRing(ctx, deps.Bus, d.cfg.MasterKey); err != nil {
+		return nil, err
 	}
 	d.health.Set(service.Ownership, errors.New("no lease yet"))
 	d.health.Set(service.Followers, errors.New("the webhooks are being read"))
