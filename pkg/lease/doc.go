@@ -32,9 +32,10 @@
 // The outside world is not fenced by the stream, so a worker also stops by itself:
 // three quarters of a TTL after it sent the last renewal that succeeded, measured
 // on its monotonic clock, every partition is Lost and its handler is told, a
-// quarter of a TTL before the server lets the lease expire. (The clock does not run
-// while a machine is suspended, nor in a stopped process. Then only the server's
-// fence holds, and a session may exist twice for a moment.) It claims again under a
+// quarter of a TTL before the server lets the lease expire. (The clock runs on while a
+// process is stopped, but the process acts on it only once it goes on; and it does not
+// run while a machine is suspended. Then only the server's fence holds, and a session
+// may exist twice for a moment.) It claims again under a
 // new nonce only after the handler has been told of every loss.
 //
 // Nobody takes a partition from a live owner. The owner is dead when its lease is

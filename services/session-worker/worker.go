@@ -74,7 +74,11 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	if backoff.Rand == nil {
 		backoff = instance.DefaultBackoff()
 	}
-	sessions := fleet.New(fleet.Config{Conn: deps.Bus, Service: api, Instances: views.Instances, Drivers: drivers, Ring: ring,
+	events, err := deps.Bus.JetStream().Stream(ctx, bus.StreamEvents)
+	if err != nil {
+		return unlessEnded(ctx, fmt.Errorf("stream %s: %w", bus.StreamEvents, err))
+	}
+	sessions := fleet.New(fleet.Config{Conn: deps.Bus, Events: events, Service: api, Instances: views.Instances, Drivers: drivers, Ring: ring,
 		Forget: secrets.Drop, Backoff: backoff, Log: deps.Log, Metrics: fleet.NewMetrics(deps.Metrics)})
 	defer sessions.Close()
 	deps.Metrics.MustRegister(sessions.Collector())
@@ -84,8 +88,11 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	case <-ctx.Done():
 		return nil
 	}
-	stop := sessions.Follow()
-	defer stop()
+	stop, err := sessions.Follow()
+	if err != nil {
+		return unlessEnded(ctx, err)
+	}
+	defer func() { err = errors.Join(err, stop()) }()
 	manager, err := lease.Start(ctx, deps.Bus, lease.Config{Kind: Kind, WorkerID: cfg.WorkerID, ServiceID: api.ID(),
 		KeyStore: KeyStore, Capacity: cfg.Capacity, Stream: bus.StreamEvents, OwnerSubject: bus.OwnerSubject,
 		Partitions: instance.Partitions, ReclaimOwn: deps.ReclaimOwn, Log: deps.Log, Metrics: deps.Metrics}, sessions)

@@ -9,6 +9,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
 	"pairgate.dev/pkg/bus"
@@ -21,6 +22,8 @@ import (
 // Config is what a fleet needs.
 type Config struct {
 	Conn *bus.Conn
+	// Events is the stream EVENTS.
+	Events jetstream.Stream
 	// Service listens to what goes straight to the owner of a session.
 	Service   *bus.Service
 	Instances *bus.InstanceView
@@ -37,7 +40,8 @@ type Config struct {
 type Fleet struct {
 	Config
 	// slots are taken by the actors that are being taken up after a take-over.
-	slots chan struct{}
+	slots     chan struct{}
+	creations creations
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -62,8 +66,21 @@ func (f *Fleet) Close() {
 	f.wg.Wait()
 }
 
-// Follow acts on changed wishes until the returned function is called.
-func (f *Fleet) Follow() (stop func()) {
+// Follow acts on changed wishes until the returned function is called. It fails
+// when the connection is closed.
+func (f *Fleet) Follow() (stop func() error, err error) {
+	stopCreations, err := f.creations.follow(f.Conn)
+	if err != nil {
+		return nil, err
+	}
+	stopWishes := f.followWishes()
+	return func() error {
+		stopWishes()
+		return stopCreations()
+	}, nil
+}
+
+func (f *Fleet) followWishes() (stop func()) {
 	return f.Instances.Subscribe(func(c bus.InstanceChange) {
 		id := instance.ID(c.Key)
 		p := f.partition(id.Partition())

@@ -75,7 +75,9 @@ func (m *member) Proxy(record *pb.InstanceRecord) (*driver.Proxy, error) {
 // record that we have seen already, so the wait is short. That of an instance
 // older than the stream's memory may be gone; it was there before.
 func (m *member) AwaitCreated(ctx context.Context) error {
-	pause := 10 * time.Millisecond
+	told, forget := m.partition.fleet.creations.await(m.id)
+	defer forget()
+	pause := 50 * time.Millisecond
 	for {
 		err := m.created(ctx)
 		if err == nil {
@@ -85,18 +87,17 @@ func (m *member) AwaitCreated(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-told:
+			return nil
 		case <-time.After(pause):
 		}
-		pause = min(2*pause, time.Second)
+		pause = min(2*pause, 2*time.Second)
 	}
 }
 
 func (m *member) created(ctx context.Context) error {
-	stream, err := m.partition.fleet.Conn.JetStream().Stream(ctx, bus.StreamEvents)
-	if err != nil {
-		return err
-	}
-	_, err = stream.GetLastMsgForSubject(ctx, bus.EventSubject(m.id, instance.KindCreated))
+	stream := m.partition.fleet.Events
+	_, err := stream.GetLastMsgForSubject(ctx, bus.EventSubject(m.id, instance.KindCreated))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		age := time.Since(m.Record().GetInstance().GetCreatedAt().AsTime())
 		if kept := stream.CachedInfo().Config.MaxAge; kept > 0 && age > kept {
