@@ -27,6 +27,7 @@ const (
 	CodeAlreadyLinked    Code = "already_linked"
 	CodeConflict         Code = "conflict"
 	CodeStillRunning     Code = "still_running"
+	CodeEventGone        Code = "event_gone"
 	CodeBodyTooLarge     Code = "body_too_large"
 	CodeQRTextTooLong    Code = "qr_text_too_long"
 	CodeKeyReused        Code = "idempotency_key_reused"
@@ -45,6 +46,7 @@ var httpStatus = map[Code]int{
 	CodeNotFound: 404, CodeInstanceNotFound: 404, CodeWebhookNotFound: 404, CodeNoQR: 404, CodeNoPairingCode: 404,
 	CodeMethodNotAllowed: 405,
 	CodeNameTaken:        409, CodeNumberTaken: 409, CodeAlreadyLinked: 409, CodeConflict: 409, CodeStillRunning: 409,
+	CodeEventGone:    410,
 	CodeBodyTooLarge: 413, CodeKeyReused: 422, CodeTooManyRequests: 429,
 	CodeInternal: 500, CodeNotOffered: 501,
 	CodeNoOwner: 503, CodeUnavailable: 503, CodeDraining: 503, CodeTimeout: 503,

@@ -2367,9 +2367,11 @@ type ListDeliveriesRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	WebhookId string                 `protobuf:"bytes,1,opt,name=webhook_id,json=webhookId,proto3" json:"webhook_id,omitempty"`
 	// "pending", "delivered", "failed" or "dropped"; empty for all.
-	State         string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
-	PageSize      uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	State     string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	PageSize  uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only a webhook of one of these instances is found; none for any webhook.
+	InstanceIds   []string `protobuf:"bytes,5,rep,name=instance_ids,json=instanceIds,proto3" json:"instance_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2432,6 +2434,13 @@ func (x *ListDeliveriesRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListDeliveriesRequest) GetInstanceIds() []string {
+	if x != nil {
+		return x.InstanceIds
+	}
+	return nil
+}
+
 type ListDeliveriesReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Deliveries    []*Delivery            `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
@@ -2486,8 +2495,10 @@ func (x *ListDeliveriesReply) GetNextPageToken() string {
 
 // RedeliverRequest: pairgate.v1.webhooks.redeliver
 type RedeliverRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	DeliveryId    string                 `protobuf:"bytes,1,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	DeliveryId string                 `protobuf:"bytes,1,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
+	// Only a delivery to a webhook of one of these instances is found; none for any webhook.
+	InstanceIds   []string `protobuf:"bytes,2,rep,name=instance_ids,json=instanceIds,proto3" json:"instance_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2527,6 +2538,13 @@ func (x *RedeliverRequest) GetDeliveryId() string {
 		return x.DeliveryId
 	}
 	return ""
+}
+
+func (x *RedeliverRequest) GetInstanceIds() []string {
+	if x != nil {
+		return x.InstanceIds
+	}
+	return nil
 }
 
 type RedeliverReply struct {
@@ -2575,11 +2593,16 @@ func (x *RedeliverReply) GetDelivery() *Delivery {
 
 // ReplayRequest: pairgate.v1.webhooks.replay
 type ReplayRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	WebhookId     string                 `protobuf:"bytes,1,opt,name=webhook_id,json=webhookId,proto3" json:"webhook_id,omitempty"`
-	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
-	Until         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
-	Events        []string               `protobuf:"bytes,4,rep,name=events,proto3" json:"events,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	WebhookId string                 `protobuf:"bytes,1,opt,name=webhook_id,json=webhookId,proto3" json:"webhook_id,omitempty"`
+	// Events stored at this time or later are owed again.
+	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	// Events stored before this time; absent for all until now.
+	Until *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	// Kinds of events; none for those that the webhook gets.
+	Events []string `protobuf:"bytes,4,rep,name=events,proto3" json:"events,omitempty"`
+	// Only a webhook of one of these instances is found; none for any webhook.
+	InstanceIds   []string `protobuf:"bytes,5,rep,name=instance_ids,json=instanceIds,proto3" json:"instance_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2642,10 +2665,23 @@ func (x *ReplayRequest) GetEvents() []string {
 	return nil
 }
 
+func (x *ReplayRequest) GetInstanceIds() []string {
+	if x != nil {
+		return x.InstanceIds
+	}
+	return nil
+}
+
 type ReplayReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Deliveries now owed again.
-	Deliveries    uint64 `protobuf:"varint,1,opt,name=deliveries,proto3" json:"deliveries,omitempty"`
+	Deliveries uint64 `protobuf:"varint,1,opt,name=deliveries,proto3" json:"deliveries,omitempty"`
+	// Events passed over: they are still owed, have expired, or the webhook's format does not tell of them.
+	Skipped uint64 `protobuf:"varint,2,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	// The most deliveries that one request makes owed.
+	Limit uint64 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Set when not everything was replayed: send the request again with this as since.
+	ContinueSince *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=continue_since,json=continueSince,proto3" json:"continue_since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2685,6 +2721,27 @@ func (x *ReplayReply) GetDeliveries() uint64 {
 		return x.Deliveries
 	}
 	return 0
+}
+
+func (x *ReplayReply) GetSkipped() uint64 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
+}
+
+func (x *ReplayReply) GetLimit() uint64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ReplayReply) GetContinueSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ContinueSince
+	}
+	return nil
 }
 
 // TouchRequest is sent, without waiting for an answer, to the owner of an
@@ -2897,34 +2954,40 @@ const file_pairgate_v1_api_proto_rawDesc = "" +
 	"webhook_id\x18\x01 \x01(\tR\twebhookId\x12\x10\n" +
 	"\x03ref\x18\x02 \x01(\tR\x03ref\"J\n" +
 	"\x10TestWebhookReply\x126\n" +
-	"\aattempt\x18\x01 \x01(\v2\x1c.pairgate.v1.DeliveryAttemptR\aattempt\"\x88\x01\n" +
+	"\aattempt\x18\x01 \x01(\v2\x1c.pairgate.v1.DeliveryAttemptR\aattempt\"\xab\x01\n" +
 	"\x15ListDeliveriesRequest\x12\x1d\n" +
 	"\n" +
 	"webhook_id\x18\x01 \x01(\tR\twebhookId\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"t\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\x12!\n" +
+	"\finstance_ids\x18\x05 \x03(\tR\vinstanceIds\"t\n" +
 	"\x13ListDeliveriesReply\x125\n" +
 	"\n" +
 	"deliveries\x18\x01 \x03(\v2\x15.pairgate.v1.DeliveryR\n" +
 	"deliveries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"3\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"V\n" +
 	"\x10RedeliverRequest\x12\x1f\n" +
 	"\vdelivery_id\x18\x01 \x01(\tR\n" +
-	"deliveryId\"C\n" +
+	"deliveryId\x12!\n" +
+	"\finstance_ids\x18\x02 \x03(\tR\vinstanceIds\"C\n" +
 	"\x0eRedeliverReply\x121\n" +
-	"\bdelivery\x18\x01 \x01(\v2\x15.pairgate.v1.DeliveryR\bdelivery\"\xaa\x01\n" +
+	"\bdelivery\x18\x01 \x01(\v2\x15.pairgate.v1.DeliveryR\bdelivery\"\xcd\x01\n" +
 	"\rReplayRequest\x12\x1d\n" +
 	"\n" +
 	"webhook_id\x18\x01 \x01(\tR\twebhookId\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
-	"\x06events\x18\x04 \x03(\tR\x06events\"-\n" +
+	"\x06events\x18\x04 \x03(\tR\x06events\x12!\n" +
+	"\finstance_ids\x18\x05 \x03(\tR\vinstanceIds\"\xa0\x01\n" +
 	"\vReplayReply\x12\x1e\n" +
 	"\n" +
 	"deliveries\x18\x01 \x01(\x04R\n" +
-	"deliveries\"\x0e\n" +
+	"deliveries\x12\x18\n" +
+	"\askipped\x18\x02 \x01(\x04R\askipped\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\x04R\x05limit\x12A\n" +
+	"\x0econtinue_since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rcontinueSince\"\x0e\n" +
 	"\fTouchRequestB+Z)pairgate.dev/proto/pairgate/v1;pairgatev1b\x06proto3"
 
 var (
@@ -3032,11 +3095,12 @@ var file_pairgate_v1_api_proto_depIdxs = []int32{
 	59, // 26: pairgate.v1.RedeliverReply.delivery:type_name -> pairgate.v1.Delivery
 	56, // 27: pairgate.v1.ReplayRequest.since:type_name -> google.protobuf.Timestamp
 	56, // 28: pairgate.v1.ReplayRequest.until:type_name -> google.protobuf.Timestamp
-	29, // [29:29] is the sub-list for method output_type
-	29, // [29:29] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	56, // 29: pairgate.v1.ReplayReply.continue_since:type_name -> google.protobuf.Timestamp
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_pairgate_v1_api_proto_init() }

@@ -45,7 +45,10 @@ type InstanceRecord struct {
 	// True for the tombstone that the sweeper puts where a creation was abandoned.
 	Abandoned bool `protobuf:"varint,11,opt,name=abandoned,proto3" json:"abandoned,omitempty"`
 	// GREEN-API's name of the instance, kept as a label.
-	Label         string `protobuf:"bytes,12,opt,name=label,proto3" json:"label,omitempty"`
+	Label string `protobuf:"bytes,12,opt,name=label,proto3" json:"label,omitempty"`
+	// W3C trace context of the request that wrote this revision, so that who acts
+	// on the revision continues its trace; empty when there was none.
+	Traceparent   string `protobuf:"bytes,13,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -160,6 +163,13 @@ func (x *InstanceRecord) GetAbandoned() bool {
 func (x *InstanceRecord) GetLabel() string {
 	if x != nil {
 		return x.Label
+	}
+	return ""
+}
+
+func (x *InstanceRecord) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
 	}
 	return ""
 }
@@ -403,8 +413,10 @@ type OwedDelivery struct {
 	// Life of a code or picture; absent for others.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// The bytes to be sent, and signed, as they are.
-	Body          []byte `protobuf:"bytes,9,opt,name=body,proto3" json:"body,omitempty"`
-	ContentType   string `protobuf:"bytes,10,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	Body        []byte `protobuf:"bytes,9,opt,name=body,proto3" json:"body,omitempty"`
+	ContentType string `protobuf:"bytes,10,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// See Delivery.series.
+	Series        uint64 `protobuf:"varint,11,opt,name=series,proto3" json:"series,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -509,11 +521,18 @@ func (x *OwedDelivery) GetContentType() string {
 	return ""
 }
 
+func (x *OwedDelivery) GetSeries() uint64 {
+	if x != nil {
+		return x.Series
+	}
+	return 0
+}
+
 var File_pairgate_v1_record_proto protoreflect.FileDescriptor
 
 const file_pairgate_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x18pairgate/v1/record.proto\x12\vpairgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apairgate/v1/instance.proto\x1a\x19pairgate/v1/webhook.proto\"\xfc\x03\n" +
+	"\x18pairgate/v1/record.proto\x12\vpairgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apairgate/v1/instance.proto\x1a\x19pairgate/v1/webhook.proto\"\x9e\x04\n" +
 	"\x0eInstanceRecord\x121\n" +
 	"\binstance\x18\x01 \x01(\v2\x15.pairgate.v1.InstanceR\binstance\x12\x1d\n" +
 	"\n" +
@@ -529,7 +548,8 @@ const file_pairgate_v1_record_proto_rawDesc = "" +
 	"deleted_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\tdeletedAt\x12\x1c\n" +
 	"\tabandoned\x18\v \x01(\bR\tabandoned\x12\x14\n" +
-	"\x05label\x18\f \x01(\tR\x05label\"\x92\x01\n" +
+	"\x05label\x18\f \x01(\tR\x05label\x12 \n" +
+	"\vtraceparent\x18\r \x01(\tR\vtraceparent\"\x92\x01\n" +
 	"\vPairingWish\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12\x14\n" +
 	"\x05phone\x18\x02 \x01(\tR\x05phone\x12\x16\n" +
@@ -547,7 +567,7 @@ const file_pairgate_v1_record_proto_rawDesc = "" +
 	"instanceId\x12!\n" +
 	"\fsealed_reply\x18\x03 \x01(\fR\vsealedReply\x129\n" +
 	"\n" +
-	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\"\xb5\x02\n" +
+	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\"\xcd\x02\n" +
 	"\fOwedDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -562,7 +582,8 @@ const file_pairgate_v1_record_proto_rawDesc = "" +
 	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x12\n" +
 	"\x04body\x18\t \x01(\fR\x04body\x12!\n" +
 	"\fcontent_type\x18\n" +
-	" \x01(\tR\vcontentTypeB+Z)pairgate.dev/proto/pairgate/v1;pairgatev1b\x06proto3"
+	" \x01(\tR\vcontentType\x12\x16\n" +
+	"\x06series\x18\v \x01(\x04R\x06seriesB+Z)pairgate.dev/proto/pairgate/v1;pairgatev1b\x06proto3"
 
 var (
 	file_pairgate_v1_record_proto_rawDescOnce sync.Once

@@ -257,8 +257,11 @@ type Delivery struct {
 	Attempts      uint32                 `protobuf:"varint,8,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
 	LastAttempt   *DeliveryAttempt       `protobuf:"bytes,10,opt,name=last_attempt,json=lastAttempt,proto3" json:"last_attempt,omitempty"`
-	// Why it was dropped or given up: "expired", "superseded", "unreadable", "exhausted", "too_old"; else empty.
-	Reason        string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Why it was dropped or given up: "expired", "superseded", "unreadable", "exhausted", "too_old", "unknown_format"; else empty.
+	Reason string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Tells the times it was made owed apart, growing: 0 for the first, which its event
+	// brought; later ones were asked for. attempts counts within it.
+	Series        uint64 `protobuf:"varint,12,opt,name=series,proto3" json:"series,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -368,6 +371,13 @@ func (x *Delivery) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Delivery) GetSeries() uint64 {
+	if x != nil {
+		return x.Series
+	}
+	return 0
 }
 
 // DeliveryAttempt is what came of one try.
@@ -491,7 +501,7 @@ const file_pairgate_v1_webhook_proto_rawDesc = "" +
 	"created_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"updated_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"\xf4\x02\n" +
+	"updated_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"\x8c\x03\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -506,7 +516,8 @@ const file_pairgate_v1_webhook_proto_rawDesc = "" +
 	"\x0fnext_attempt_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x12?\n" +
 	"\flast_attempt\x18\n" +
 	" \x01(\v2\x1c.pairgate.v1.DeliveryAttemptR\vlastAttempt\x12\x16\n" +
-	"\x06reason\x18\v \x01(\tR\x06reason\"\xc9\x01\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\x12\x16\n" +
+	"\x06series\x18\f \x01(\x04R\x06series\"\xc9\x01\n" +
 	"\x0fDeliveryAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1f\n" +
