@@ -25,8 +25,10 @@ import (
 	"pairgate.dev/pkg/lease"
 	"pairgate.dev/pkg/seal"
 	"pairgate.dev/pkg/service"
+	"pairgate.dev/services/webhook-dispatcher/internal/again"
 	"pairgate.dev/services/webhook-dispatcher/internal/format"
 	"pairgate.dev/services/webhook-dispatcher/internal/fresh"
+	"pairgate.dev/services/webhook-dispatcher/internal/history"
 	"pairgate.dev/services/webhook-dispatcher/internal/lane"
 	"pairgate.dev/services/webhook-dispatcher/internal/lanes"
 	"pairgate.dev/services/webhook-dispatcher/internal/policy"
@@ -96,6 +98,8 @@ type dispatcher struct {
 	formats  format.Formats
 	sender   *sender.Sender
 	runner   *lanes.Runner
+	history  *history.Reader
+	again    *again.Again
 	router   *router.Router
 	requests *bus.Service
 	managers []*lease.Manager
@@ -156,6 +160,13 @@ func (d *dispatcher) build(ctx context.Context) error {
 	d.runner, err = lanes.New(ctx, lanes.Options{Conn: d.deps.Bus, Endpoints: d.views.Endpoints, Formats: d.formats, Ring: d.ring,
 		Sender: d.sender, Fresh: fresh.StreamReader{Stream: events}, Lanes: limits, DrainTimeout: drainAttempts,
 		Log: d.log, Metrics: d.deps.Metrics})
+	if err != nil {
+		return err
+	}
+	if d.history, err = history.New(ctx, d.deps.Bus); err != nil {
+		return err
+	}
+	d.again, err = again.New(ctx, again.Options{Conn: d.deps.Bus, Formats: d.formats, History: d.history, Log: d.log})
 	if err != nil {
 		return err
 	}

@@ -405,3 +405,13 @@ func firstSight(all []delivery, id instance.ID) (order []uint64, again int) {
 func status(code int) func(delivery, http.ResponseWriter, *http.Request) {
 	return func(_ delivery, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
+
+// waitFor holds a receiver's answer back until release is closed.
+func waitFor(release <-chan struct{}) func(delivery, http.ResponseWriter, *http.Request) {
+	return func(_ delivery, _ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"pairgate.dev/pkg/bus"
-	"pairgate.dev/pkg/instance"
 	pb "pairgate.dev/proto/pairgate/v1"
 	"pairgate.dev/services/webhook-dispatcher/internal/lanes"
 )
@@ -18,13 +17,6 @@ const kindTest = "test"
 
 // testSlack is what a test may take beyond the exchange itself.
 const testSlack = 2 * time.Second
-
-var errNoWebhook = instance.Problemf(instance.CodeWebhookNotFound, "There is no such webhook here.")
-
-func (d *dispatcher) serve() error {
-	return bus.Handle(d.requests, bus.SubjectWebhooksTest, d.test, bus.WithTimeout(d.cfg.Timeout+testSlack),
-		bus.WithDescription("Sends a signed test event to a webhook now, and tells what came of it."))
-}
 
 // test sends one signed event of kind "test" at once, past every lane, also to a
 // disabled webhook: that is how its owner finds out that it works again. It is
@@ -50,20 +42,9 @@ func (d *dispatcher) test(ctx context.Context, req *pb.TestWebhookRequest) (*pb.
 // find returns the webhook that the request names, and its instance; a webhook
 // of another instance is told apart from none by nothing.
 func (d *dispatcher) find(ctx context.Context, req *pb.TestWebhookRequest) (*pb.EndpointRecord, *pb.InstanceRef, error) {
-	if req.GetWebhookId() == "" {
-		var f instance.FieldErrors
-		f.Add("webhookId", "is required")
-		return nil, nil, f.Err()
-	}
-	rec, _, ok := d.views.Endpoints.Get(req.GetWebhookId())
-	if !ok {
-		// It may have been made a moment ago.
-		if err := d.runner.CatchUp(ctx); err != nil {
-			return nil, nil, err
-		}
-		if rec, _, ok = d.views.Endpoints.Get(req.GetWebhookId()); !ok {
-			return nil, nil, errNoWebhook
-		}
+	rec, err := d.endpoint(ctx, req.GetWebhookId())
+	if err != nil {
+		return nil, nil, err
 	}
 	of := rec.GetWebhook().GetInstanceId()
 	if req.GetRef() == "" {

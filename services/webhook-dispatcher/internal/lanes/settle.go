@@ -3,16 +3,15 @@ package lanes
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"pairgate.dev/pkg/bus"
 	pb "pairgate.dev/proto/pairgate/v1"
+	"pairgate.dev/services/webhook-dispatcher/internal/journal"
 	"pairgate.dev/services/webhook-dispatcher/internal/lane"
 	"pairgate.dev/services/webhook-dispatcher/internal/sender"
 )
@@ -28,8 +27,8 @@ func Attempt(res sender.Result, n int) *pb.DeliveryAttempt {
 		StatusCode: uint32(res.StatusCode), Error: string(res.Error), Response: res.Response}
 }
 
-// recall reads what an earlier owner did with the delivery. settled says that
-// it was done, and only the deletion is missing.
+// recall reads what an earlier owner did with the delivery in this series. settled
+// says that it was done, and only the deletion is missing.
 func (r *Runner) recall(ctx context.Context, record *pb.Delivery) (settled bool, err error) {
 	m, err := r.attempts.GetLastMsgForSubject(ctx, bus.AttemptSubject(record.GetWebhookId(), record.GetId()))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -38,25 +37,22 @@ func (r *Runner) recall(ctx context.Context, record *pb.Delivery) (settled bool,
 	if err != nil {
 		return false, err
 	}
-	before := new(pb.Delivery)
-	if err := bus.DecodeJSON(m.Data, before); err != nil {
+	before, err := journal.Decode(m.Data)
+	if err != nil || before.GetSeries() != record.GetSeries() {
 		return false, err
 	}
 	record.Attempts = max(record.GetAttempts(), before.GetAttempts())
-	return before.GetState() != statePending, nil
+	return before.GetState() != journal.Pending, nil
 }
 
 // write begins to write the record to the log of attempts; what it returns waits
 // until that is done. A log that cannot be written holds up no delivery.
 func (r *Runner) write(ctx context.Context, record *pb.Delivery) (wait func()) {
-	data, err := bus.EncodeJSON(record)
+	m, err := journal.Attempt(record)
 	if err != nil {
 		r.unlogged(err)
 		return func() {}
 	}
-	m := nats.NewMsg(bus.AttemptSubject(record.GetWebhookId(), record.GetId()))
-	m.Data = data
-	m.Header.Set(bus.HeaderContentType, bus.ContentJSON)
 	future, err := r.o.Conn.JetStream().PublishMsgAsync(m)
 	if err != nil {
 		r.unlogged(err)
@@ -84,7 +80,7 @@ func (r *Runner) unlogged(err error) {
 // drop ends a delivery that must not be sent any more, and says why in the log.
 func (r *Runner) drop(ctx context.Context, w lane.Work, item *lane.Item, record *pb.Delivery, reason string) lane.Outcome {
 	r.met.dropped.WithLabelValues(reason).Inc()
-	record.State, record.Reason = stateDropped, reason
+	record.State, record.Reason = journal.Dropped, reason
 	wait := r.write(ctx, record)
 	o := r.finish(ctx, w, item, lane.Outcome{Result: lane.Skipped})
 	wait()
@@ -94,15 +90,11 @@ func (r *Runner) drop(ctx context.Context, w lane.Work, item *lane.Item, record 
 // bury ends a delivery that is given up: it is written among the dead letters,
 // as a pointer to its event, before it is deleted.
 func (r *Runner) bury(ctx context.Context, w lane.Work, item *lane.Item, record *pb.Delivery, reason string, o lane.Outcome) lane.Outcome {
-	record.State, record.Reason = stateFailed, reason
-	data, err := bus.EncodeJSON(record)
+	record.State, record.Reason = journal.Failed, reason
+	m, err := journal.DeadLetter(record, item.Seq)
 	if err != nil {
 		return r.trouble(ctx, w, "a dead letter cannot be written", err)
 	}
-	m := nats.NewMsg(bus.DeadLetterSubject(w.Key.Endpoint, w.Key.Instance))
-	m.Data = data
-	m.Header.Set(bus.HeaderContentType, bus.ContentJSON)
-	m.Header.Set(nats.MsgIdHdr, fmt.Sprintf("dead/%d/%s", item.Seq, record.GetId()))
 	if _, err := r.o.Conn.JetStream().PublishMsg(ctx, m); err != nil {
 		return r.trouble(ctx, w, "a dead letter cannot be written", err)
 	}

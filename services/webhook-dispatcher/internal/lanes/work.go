@@ -15,6 +15,7 @@ import (
 	"pairgate.dev/pkg/seal"
 	pb "pairgate.dev/proto/pairgate/v1"
 	"pairgate.dev/services/webhook-dispatcher/internal/fresh"
+	"pairgate.dev/services/webhook-dispatcher/internal/journal"
 	"pairgate.dev/services/webhook-dispatcher/internal/lane"
 	"pairgate.dev/services/webhook-dispatcher/internal/owed"
 	"pairgate.dev/services/webhook-dispatcher/internal/policy"
@@ -29,14 +30,6 @@ const (
 	reasonTooOld        = "too_old"
 	reasonUnreadable    = "unreadable"
 	reasonUnknownFormat = "unknown_format"
-)
-
-// States of a delivery in the log of attempts.
-const (
-	statePending   = "pending"
-	stateDelivered = "delivered"
-	stateFailed    = "failed"
-	stateDropped   = "dropped"
 )
 
 // trouble is a failure of our own: it says nothing of the receiver.
@@ -61,7 +54,8 @@ func (r *Runner) work(ctx context.Context, w lane.Work) lane.Outcome {
 		return r.bury(ctx, w, item, &pb.Delivery{WebhookId: w.Key.Endpoint, InstanceId: string(w.Key.Instance)}, reasonUnreadable, lane.Outcome{})
 	}
 	record := &pb.Delivery{Id: item.Owed.GetId(), WebhookId: w.Key.Endpoint, InstanceId: string(w.Key.Instance),
-		EventId: item.Owed.GetEventId(), Kind: item.Owed.GetKind(), Sequence: item.Owed.GetSequence(), Attempts: uint32(w.Failed)}
+		EventId: item.Owed.GetEventId(), Kind: item.Owed.GetKind(), Sequence: item.Owed.GetSequence(), Series: item.Owed.GetSeries(),
+		Attempts: uint32(w.Failed)}
 	if w.Resumed {
 		settled, err := r.recall(ctx, record)
 		if err != nil {
@@ -115,7 +109,7 @@ func (r *Runner) attempt(ctx context.Context, w lane.Work, item *lane.Item, reco
 	switch v.Kind {
 	case policy.Delivered:
 		r.met.delivered(time.Since(item.Stored))
-		record.State = stateDelivered
+		record.State = journal.Delivered
 		o.Result = lane.Done
 		written := r.write(ctx, record)
 		o = r.finish(ctx, w, item, o)
@@ -130,7 +124,7 @@ func (r *Runner) attempt(ctx context.Context, w lane.Work, item *lane.Item, reco
 	}
 	r.met.retries.Inc()
 	o.Result = lane.Failed
-	record.State = statePending
+	record.State = journal.Pending
 	record.NextAttemptAt = timestamp(time.Now().Add(v.Pause))
 	r.write(ctx, record)()
 	return o

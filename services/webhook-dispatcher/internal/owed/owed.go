@@ -4,18 +4,25 @@ package owed
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/instance"
 	pb "pairgate.dev/proto/pairgate/v1"
 )
 
-// HeaderTrace is the header that carries the trace of the event.
-const HeaderTrace = "traceparent"
+// HeaderTrace is the header that carries the trace of the event, HeaderSequence
+// that with the event's number in EVENTS.
+const (
+	HeaderTrace    = "traceparent"
+	HeaderSequence = "Pairgate-Sequence"
+)
 
 // namespace of delivery ids. It never changes.
 var namespace = uuid.MustParse("0d1f9c52-7a55-5c0e-8a53-3f1f4c7b2a90")
@@ -26,8 +33,36 @@ func ID(event, endpoint string) string {
 	return uuid.NewSHA1(namespace, []byte(event+"/"+endpoint)).String()
 }
 
-// Encode returns the message that a delivery is owed by, with its id as
-// Nats-Msg-Id. It is binary, because the body is bytes that nobody reads there.
+// New returns the delivery of an event, which must carry its sequence, to an endpoint.
+func New(endpoint string, ev *pb.Event, body []byte, mediaType string, expires *timestamppb.Timestamp) *pb.OwedDelivery {
+	return &pb.OwedDelivery{
+		Id: ID(ev.GetId(), endpoint), WebhookId: endpoint, InstanceId: ev.GetInstance().GetId(),
+		EventId: ev.GetId(), Kind: ev.GetKind(), Sequence: ev.GetSequence(), Attempt: ev.GetAttempt(),
+		ExpiresAt: expires, Body: body, ContentType: mediaType,
+	}
+}
+
+// messageID is the delivery's id for what its event made owed, and names the series
+// for what was made owed again. The id of a delivery has no "/".
+func messageID(o *pb.OwedDelivery) string {
+	if o.GetSeries() == 0 {
+		return o.GetId()
+	}
+	return o.GetId() + "/" + strconv.FormatUint(o.GetSeries(), 10)
+}
+
+// ParseMessageID returns the delivery and the series that a Nats-Msg-Id in DELIVERIES names.
+func ParseMessageID(text string) (id string, series uint64, ok bool) {
+	id, rest, again := strings.Cut(text, "/")
+	if !again {
+		return id, 0, id != ""
+	}
+	series, err := strconv.ParseUint(rest, 10, 64)
+	return id, series, err == nil && id != "" && series != 0
+}
+
+// Encode returns the message that a delivery is owed by, with its id and series
+// as Nats-Msg-Id. It is binary, because the body is bytes that nobody reads there.
 func Encode(o *pb.OwedDelivery, trace string) (*nats.Msg, error) {
 	data, err := proto.Marshal(o)
 	if err != nil {
@@ -35,7 +70,8 @@ func Encode(o *pb.OwedDelivery, trace string) (*nats.Msg, error) {
 	}
 	m := nats.NewMsg(bus.LaneSubject(o.GetWebhookId(), instance.ID(o.GetInstanceId())))
 	m.Data = data
-	m.Header.Set(nats.MsgIdHdr, o.GetId())
+	m.Header.Set(nats.MsgIdHdr, messageID(o))
+	m.Header.Set(HeaderSequence, strconv.FormatUint(o.GetSequence(), 10))
 	m.Header.Set(bus.HeaderContentType, bus.ContentProtobuf)
 	if trace != "" {
 		m.Header.Set(HeaderTrace, trace)

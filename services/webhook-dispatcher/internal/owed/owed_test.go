@@ -44,6 +44,26 @@ func TestEncodeAndDecode(t *testing.T) {
 	}
 }
 
+func TestAMessageIDNamesItsSeries(t *testing.T) {
+	for text, want := range map[string]struct {
+		id     string
+		series uint64
+		ok     bool
+	}{"a": {"a", 0, true}, "a/7": {"a", 7, true}, "": {}, "/7": {}, "a/": {}, "a/0": {}, "a/x": {}, "a/7/8": {}} {
+		id, series, ok := owed.ParseMessageID(text)
+		if ok != want.ok || ok && (id != want.id || series != want.series) {
+			t.Errorf("%q: %q, %d, %t", text, id, series, ok)
+		}
+	}
+	m, err := owed.Encode(&pb.OwedDelivery{Id: "d", WebhookId: hook, InstanceId: in, Sequence: 5, Series: 9}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, series, ok := owed.ParseMessageID(m.Header.Get(nats.MsgIdHdr)); !ok || id != "d" || series != 9 || m.Header.Get(owed.HeaderSequence) != "5" {
+		t.Fatalf("%v", m.Header)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	good, err := proto.Marshal(&pb.OwedDelivery{Id: "x", WebhookId: hook, InstanceId: in})
 	if err != nil {

@@ -193,11 +193,7 @@ func (s *run) deliver(ctx context.Context, rec *pb.EndpointRecord, ev *pb.Event,
 	if !r.ok {
 		return 0, nil
 	}
-	o := &pb.OwedDelivery{
-		Id: owed.ID(ev.GetId(), hook.GetId()), WebhookId: hook.GetId(), InstanceId: ev.GetInstance().GetId(),
-		EventId: ev.GetId(), Kind: ev.GetKind(), Sequence: ev.GetSequence(), Attempt: ev.GetAttempt(),
-		ExpiresAt: format.Expires(ev), Body: r.body, ContentType: r.mediaType,
-	}
+	o := owed.New(hook.GetId(), ev, r.body, r.mediaType, format.Expires(ev))
 	if s.afterCrash {
 		done, err := s.tried(ctx, o)
 		if err != nil {
