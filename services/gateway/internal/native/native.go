@@ -70,6 +70,7 @@ func (a *API) Register(rt *web.Router) {
 	a.registerWebhooks(rt, "/v1/webhooks", func(h func(http.ResponseWriter, *http.Request, instance.ID) error) web.Handler {
 		return a.admin(func(w http.ResponseWriter, r *http.Request) error { return h(w, r, "") })
 	})
+	a.registerDeliveries(rt)
 }
 
 // waiting returns the context of a wait: it ends with the request, and when the
