@@ -213,7 +213,6 @@ func (d *dispatcher) own(ctx context.Context) error {
 		return fmt.Errorf("the router's role: %w", err)
 	}
 	d.managers = append(d.managers, m)
-	d.router.Attach(m)
 
 	partitions := common
 	partitions.Kind, partitions.Partitions, partitions.OwnerSubject = kindLanes, instance.Partitions, bus.LaneOwnerSubject

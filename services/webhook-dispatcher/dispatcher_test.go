@@ -488,18 +488,19 @@ func TestATestEventIsSentAtOnce(t *testing.T) {
 }
 
 func TestABacklogOfAnUnreachableEndpointIsDeliveredAfterARestart(t *testing.T) {
+	const backlog = 1200 // of each lane more than it holds in memory
 	w := newWorld(t)
 	r := newReceiver(t, status(503))
 	hook := w.hook("", r.URL, nil)
 	ids := instances(50)
 	d := w.start(w.config())
 	want := map[instance.ID][]uint64{}
-	for i := range 2000 {
+	for i := range backlog {
 		id := ids[i%len(ids)]
 		want[id] = append(want[id], w.status(id, instance.Offline, uint64(i)))
 	}
 	bustest.CheckFor(t, patience, func() error {
-		if n := w.owed(); n < 2000 {
+		if n := w.owed(); n < backlog {
 			return fmt.Errorf("%d owed", n)
 		}
 		return nil
@@ -507,7 +508,7 @@ func TestABacklogOfAnUnreachableEndpointIsDeliveredAfterARestart(t *testing.T) {
 	d.stop()
 	r.setAnswer(nil)
 	w.start(w.config())
-	r.wait(2000)
+	r.wait(backlog)
 	w.noneOwed()
 	for _, id := range ids {
 		if order, again := firstSight(r.got(), id); !slices.Equal(order, want[id]) || again > 0 {

@@ -245,6 +245,23 @@ func (m *Machine) SetEndpoint(id string, s EndpointState) {
 	m.enqueue(e)
 }
 
+// Changed tells that somebody has changed an endpoint, or enabled it again: what its
+// lanes wait for may be over, so they are tried now instead of hours later.
+func (m *Machine) Changed(id string) {
+	e := m.endpoints[id]
+	if e == nil {
+		return
+	}
+	e.faults, e.until = 0, time.Time{}
+	for _, l := range e.lanes {
+		if l.state == parked {
+			m.parked--
+			m.makeReady(l)
+		}
+	}
+	m.enqueue(e)
+}
+
 // EndpointState returns what SetEndpoint said last; ok is false for an endpoint
 // that was never owed anything.
 func (m *Machine) EndpointState(id string) (s EndpointState, ok bool) {

@@ -419,3 +419,32 @@ func FuzzMachine(f *testing.F) {
 		}
 	})
 }
+
+func TestWhatWaitsIsTriedAtOnceWhenTheEndpointIsChanged(t *testing.T) {
+	b := newBench(t, func(c *lane.Config) { c.RestAfter = 1 })
+	for n := range 3 {
+		b.arrive(key("a", n), 1)
+	}
+	b.enable("a")
+	for range 3 {
+		b.fail(b.one(), 16*time.Hour, false)
+	}
+	b.arrive(key("a", 9), 1)
+	b.fail(b.one(), 16*time.Hour, true) // and now it rests
+	b.none()
+	b.m.Changed("a")
+	for range 4 {
+		w := b.one()
+		if w.Failed != 1 {
+			t.Fatalf("the head has failed %d times", w.Failed)
+		}
+		b.fail(w, time.Hour, false)
+	}
+	b.none()
+	if s := b.m.Stats(b.now); s.Parked != 4 || s.Lanes != 4 {
+		t.Fatalf("%+v", s)
+	}
+	b.now = b.now.Add(time.Hour)
+	b.done(b.one())
+	b.m.Changed("unknown")
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
 
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/instance"
@@ -237,6 +238,9 @@ func (r *Runner) endpointChanged(c bus.EndpointChange) {
 	if !c.Deleted {
 		delete(r.gone, c.Key)
 		r.machine.SetEndpoint(c.Key, stateOf(c.Value, true))
+		if c.Previous != nil && !proto.Equal(c.Previous, c.Value) {
+			r.machine.Changed(c.Key)
+		}
 		r.wake()
 		return
 	}

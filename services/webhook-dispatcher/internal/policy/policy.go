@@ -77,7 +77,8 @@ func (p Policy) Judge(res sender.Result, n int, expiring bool, random float64) V
 	case res.Error == sender.ErrorInterrupted:
 		return Verdict{Kind: Interrupted}
 	case res.StatusCode == 410 && p.DisableOnGone:
-		return Verdict{Kind: Disable, Pause: retry.Jitter(gonePause, random)}
+		pause := retry.Jitter(gonePause, random)
+		return Verdict{Kind: Disable, Pause: pause, EndpointPause: pause}
 	}
 	pause, ok := p.pause(n, expiring, random)
 	v := Verdict{Kind: Retry, Pause: pause, EndpointFault: endpointFault(res)}

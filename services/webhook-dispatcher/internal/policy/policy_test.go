@@ -30,7 +30,7 @@ func TestJudge(t *testing.T) {
 		{"Exhausted", status(500, 0), 11, false, policy.Verdict{Kind: policy.GiveUp, EndpointFault: true}},
 		{"BadRequestBlocksItsLaneOnly", status(400, 0), 2, false, policy.Verdict{Kind: policy.Retry, Pause: 30 * s}},
 		{"Timeout", sender.Result{Error: sender.ErrorTimeout}, 1, false, policy.Verdict{Kind: policy.Retry, Pause: 5 * s, EndpointFault: true}},
-		{"Gone", status(410, 0), 1, false, policy.Verdict{Kind: policy.Disable, Pause: m}},
+		{"Gone", status(410, 0), 1, false, policy.Verdict{Kind: policy.Disable, Pause: m, EndpointPause: m}},
 		{"Interrupted", sender.Result{Error: sender.ErrorInterrupted}, 1, false, policy.Verdict{Kind: policy.Interrupted}},
 		{"TooManyWithRetryAfter", status(429, 90*s), 1, false, policy.Verdict{Kind: policy.Retry, Pause: 90 * s, EndpointPause: 90 * s}},
 		{"TooManyWithout", status(429, 0), 2, false, policy.Verdict{Kind: policy.Retry, Pause: 30 * s, EndpointPause: 30 * s}},

@@ -69,8 +69,7 @@ const (
 
 // Router is the handler of the role's lease.
 type Router struct {
-	o       Options
-	manager chan *lease.Manager
+	o Options
 
 	mu     sync.Mutex
 	cancel context.CancelFunc
@@ -78,16 +77,14 @@ type Router struct {
 }
 
 // New makes a router that owns nothing yet.
-func New(o Options) *Router {
-	return &Router{o: o, manager: make(chan *lease.Manager, 1)}
-}
-
-// Attach hands over the manager that New's router is the handler of. The first
-// ownership waits for it.
-func (r *Router) Attach(m *lease.Manager) { r.manager <- m }
+func New(o Options) *Router { return &Router{o: o} }
 
 // Acquired implements lease.Handler.
 func (r *Router) Acquired(_ context.Context, round lease.Round) {
+	w, ok := round.Writer(round.Partitions[0].Number)
+	if !ok {
+		return // lost already
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	r.mu.Lock()
@@ -95,7 +92,7 @@ func (r *Router) Acquired(_ context.Context, round lease.Round) {
 	r.mu.Unlock()
 	go func() {
 		defer close(done)
-		r.own(ctx, round.Partitions[0].Number)
+		r.own(ctx, w)
 	}()
 }
 
@@ -119,18 +116,7 @@ func (r *Router) Owned() bool {
 	return r.cancel != nil
 }
 
-func (r *Router) own(ctx context.Context, p instance.Partition) {
-	var m *lease.Manager
-	select {
-	case m = <-r.manager:
-		r.manager <- m
-	case <-ctx.Done():
-		return
-	}
-	w, ok := m.Writer(p)
-	if !ok {
-		return
-	}
+func (r *Router) own(ctx context.Context, w Writer) {
 	for ctx.Err() == nil {
 		err := r.Route(ctx, w)
 		if ctx.Err() != nil || lost(err) {
