@@ -18,6 +18,7 @@ import (
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/service"
 	"pairgate.dev/services/gateway/internal/client"
+	"pairgate.dev/services/gateway/internal/console"
 	"pairgate.dev/services/gateway/internal/native"
 	"pairgate.dev/services/gateway/internal/web"
 )
@@ -74,6 +75,11 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	api := native.New(native.Options{Client: c, Log: deps.Log, AdminKey: cfg.AdminKey, Limiter: web.NewLimiter(cfg.RateLimit),
 		Metrics: metrics, Stopping: stopping})
 	api.Register(router)
+	page, err := console.New(console.Options{Client: c, Log: deps.Log, AdminKey: cfg.AdminKey, Metrics: metrics, Stopping: stopping})
+	if err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	page.Register(router)
 	operations(router, api, deps)
 	return serve(ctx, listener, router, deps, stop)
 }

@@ -296,15 +296,21 @@ type sse struct {
 
 func (w *world) events(path, token, lastID string) *stream {
 	w.Helper()
+	header := http.Header{"Authorization": {"Bearer " + token}}
+	if lastID != "" {
+		header.Set("Last-Event-ID", lastID)
+	}
+	return w.eventsWith(path, header)
+}
+
+func (w *world) eventsWith(path string, header http.Header) *stream {
+	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url+path, nil)
 	if err != nil {
 		w.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	if lastID != "" {
-		req.Header.Set("Last-Event-ID", lastID)
-	}
+	req.Header = header
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		w.Fatal(err)

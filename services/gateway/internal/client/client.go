@@ -41,6 +41,8 @@ type Client struct {
 
 	unknownRefs, unknownTokens *recent
 	touched                    *recent
+	// histories has a place for each reader of a history.
+	histories chan struct{}
 }
 
 // New makes a client on the connection and views of the process.
@@ -48,7 +50,8 @@ func New(conn *bus.Conn, views *bus.Views, log *zap.Logger) *Client {
 	return &Client{conn: conn, views: views, log: log,
 		unknownRefs:   newRecent(negativeTTL, negativeSize),
 		unknownTokens: newRecent(negativeTTL, negativeSize),
-		touched:       newRecent(touchInterval, maxTouched)}
+		touched:       newRecent(touchInterval, maxTouched),
+		histories:     make(chan struct{}, maxHistories)}
 }
 
 // Start begins to follow, so that the first request finds the views filled.
