@@ -18,6 +18,10 @@ import (
 // bounds the memory of a list to a few megabytes.
 const windowSize = 20_000
 
+// maxPageBytes ends a page before it outgrows a message of NATS, 1 MiB: receivers'
+// answers are up to 4 KiB each, several times that in JSON.
+const maxPageBytes = 512 << 10
+
 // Query says what a list shows.
 type Query struct {
 	Endpoint string
@@ -44,15 +48,24 @@ func (r *Reader) List(ctx context.Context, q Query) (page []*pb.Delivery, next u
 		all = all[:q.Size]
 		next = all[q.Size-1].event
 	}
-	for _, e := range all {
+	bytes := 0
+	for i, e := range all {
 		d, err := r.load(ctx, q.Endpoint, e)
 		if err != nil {
 			return nil, 0, err
 		}
 		// It may have gone or changed since.
-		if d != nil && (q.State == "" || d.GetState() == q.State) {
-			page = append(page, d)
+		if d == nil || q.State != "" && d.GetState() != q.State {
+			continue
 		}
+		body, err := bus.EncodeJSON(d)
+		if err != nil {
+			return nil, 0, err
+		}
+		if bytes += len(body); bytes > maxPageBytes && len(page) > 0 {
+			return page, all[i-1].event, nil
+		}
+		page = append(page, d)
 	}
 	return page, next, nil
 }
