@@ -10,6 +10,7 @@ import (
 	renderer "pairgate.dev/services/qr-renderer"
 	worker "pairgate.dev/services/session-worker"
 	"pairgate.dev/services/standalone"
+	"pairgate.dev/services/standalone/internal/cli"
 	dispatcher "pairgate.dev/services/webhook-dispatcher"
 )
 
@@ -17,7 +18,7 @@ import (
 // variable from a neighbour's with what the programs really read.
 func TestEveryVariableIsKnownToEveryProgram(t *testing.T) {
 	read := service.KnownVariables(service.Common{}, standalone.Own{}, registry.Config{}, worker.Config{}, renderer.Config{},
-		dispatcher.Config{}, gateway.Config{})
+		dispatcher.Config{}, gateway.Config{}, cli.Own{})
 	listed := service.AllVariables()
 	for _, name := range read {
 		if !slices.Contains(listed, name) {

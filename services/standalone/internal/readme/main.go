@@ -14,6 +14,7 @@ import (
 	renderer "pairgate.dev/services/qr-renderer"
 	worker "pairgate.dev/services/session-worker"
 	"pairgate.dev/services/standalone"
+	"pairgate.dev/services/standalone/internal/cli"
 	dispatcher "pairgate.dev/services/webhook-dispatcher"
 )
 
@@ -65,6 +66,7 @@ func table() string {
 		{"session-worker", []any{worker.Config{}}},
 		{"qr-renderer", []any{renderer.Config{}}},
 		{"webhook-dispatcher", []any{dispatcher.Config{}}},
+		{"The commands for people", []any{cli.Own{}}},
 	}
 	var b strings.Builder
 	for _, p := range parts {
