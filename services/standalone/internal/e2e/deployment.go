@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,7 +72,21 @@ func OneIn(tb testing.TB, b *Binaries, dataDir string, env map[string]string) *D
 func Five(tb testing.TB, b *Binaries) *Deployment {
 	tb.Helper()
 	server := bustest.Server(tb, bustest.Listen)
-	d := &Deployment{tb: tb, Processes: map[string]*Process{}, restart: map[string]func() *Process{}, StopNATS: server.Shutdown}
+	options := server.ConnOptions("test", nil)
+	d := FiveAt(tb, b, func(string) map[string]string {
+		return map[string]string{"PAIRGATE_NATS_URL": server.URL(), "PAIRGATE_NATS_USER": options.User, "PAIRGATE_NATS_PASSWORD": options.Password}
+	})
+	d.StopNATS = server.Shutdown
+	d.NATS = connect(tb, server.URL(), options.User, options.Password)
+	return d
+}
+
+// FiveAt starts a process for each service and for the lab, at a NATS server that
+// runs already. at returns the environment by which a service reaches it, and may
+// hold more of it. NATS and StopNATS of the deployment are the caller's to set.
+func FiveAt(tb testing.TB, b *Binaries, at func(service string) map[string]string) *Deployment {
+	tb.Helper()
+	d := &Deployment{tb: tb, Processes: map[string]*Process{}, restart: map[string]func() *Process{}}
 	lab := Start(tb, b.Build(tb, "lab"), []string{"--control-addr", "127.0.0.1:0", "--data-dir", tb.TempDir()}, nil)
 	control := strings.TrimPrefix(lab.Await("its control address", prefixed("control http://")), "control http://")
 	simulated := strings.TrimPrefix(lab.Await("its messenger's address", prefixed("simulated ")), "simulated ")
@@ -79,19 +94,11 @@ func Five(tb testing.TB, b *Binaries) *Deployment {
 	d.Lab = labclient.New(control)
 	tb.Cleanup(d.Lab.Close)
 
-	options := server.ConnOptions("test", nil)
 	key, adminKey := seal.NewMasterKey().Reveal(), seal.NewToken()
-	env := func(extra map[string]string) map[string]string {
-		all := map[string]string{"PAIRGATE_NATS_URL": server.URL(), "PAIRGATE_NATS_USER": options.User, "PAIRGATE_NATS_PASSWORD": options.Password,
-			"PAIRGATE_MASTER_KEY": key, "PAIRGATE_ADMIN_KEY": adminKey, "PAIRGATE_SIMULATED_ENDPOINT": simulated,
-			"PAIRGATE_WEBHOOK_ALLOW": "127.0.0.0/8", "PAIRGATE_HTTP_ADDR": "127.0.0.1:0", "PAIRGATE_RATE_LIMIT": "0"}
-		for name, value := range extra {
-			all[name] = value
-		}
-		return all
-	}
 	start := func(name string) *Process {
-		own := env(map[string]string{"PAIRGATE_DATA_DIR": tb.TempDir()})
+		own := map[string]string{"PAIRGATE_DATA_DIR": tb.TempDir(), "PAIRGATE_MASTER_KEY": key, "PAIRGATE_ADMIN_KEY": adminKey,
+			"PAIRGATE_SIMULATED_ENDPOINT": simulated, "PAIRGATE_WEBHOOK_ALLOW": "127.0.0.0/8", "PAIRGATE_HTTP_ADDR": "127.0.0.1:0", "PAIRGATE_RATE_LIMIT": "0"}
+		maps.Copy(own, at(name))
 		d.restart[name] = func() *Process { return Start(tb, b.Build(tb, name), nil, own) }
 		d.Processes[name] = d.restart[name]()
 		return d.Processes[name]
@@ -102,7 +109,6 @@ func Five(tb testing.TB, b *Binaries) *Deployment {
 	line := start("gateway").AwaitLine("serving HTTP")
 	d.API = NewAPI(tb, "http://"+line["address"].(string), adminKey)
 	d.API.AwaitReady()
-	d.NATS = connect(tb, server.URL(), options.User, options.Password)
 	return d
 }
 
