@@ -34,7 +34,7 @@ check-generated: ## fail when the generated code is not what generate makes
 	scripts/generate --check
 
 fmt: ## format all Go code
-	gofmt -w pkg proto services
+	gofmt -w deploy pkg proto services
 
 clean: ## remove what was built; data stays
 	rm -rf bin .artifacts
