@@ -26,6 +26,8 @@ func TestCommands(t *testing.T) {
 	t.Run("connect with a code to type", func(t *testing.T) { connectsByCode(t, d) })
 	t.Run("connect that fails", func(t *testing.T) { connectFails(t, d) })
 	t.Run("connect in a terminal", func(t *testing.T) { connectsInATerminal(t, d) })
+	t.Run("connect in a small terminal", func(t *testing.T) { connectsInASmallTerminal(t, d) })
+	t.Run("delete in a terminal", func(t *testing.T) { asksBeforeItDeletes(t, d) })
 	t.Run("Ctrl-C", func(t *testing.T) { interrupted(t, d) })
 }
 

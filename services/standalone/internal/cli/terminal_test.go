@@ -147,9 +147,9 @@ func connectsInATerminal(t *testing.T, d *e2e.Deployment) {
 	}
 }
 
-// TestSmallTerminal: a code that does not fit is not drawn broken, and appears once there is room.
-func TestSmallTerminal(t *testing.T) {
-	d := e2e.One(t, &binaries)
+// connectsInASmallTerminal: a code that does not fit is not drawn broken, and
+// appears once there is room. Ctrl-C leaves the terminal as it was.
+func connectsInASmallTerminal(t *testing.T, d *e2e.Deployment) {
 	u := userOf(t, d)
 	u.ok("create", "small", "--provider", "simulated")
 	term := newTerminal(t, 60, 12, u.env, binaries.Build(t, "pairgate")+` connect small; echo "ended with $?"; exec sleep 600`)
@@ -163,13 +163,46 @@ func TestSmallTerminal(t *testing.T) {
 		text, err := read(screen)
 		return err == nil && text == code(t, d, "small")
 	})
-	if out, err := term.tmux("send-keys", "C-c"); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	term.keys("C-c")
 	term.await("the end", func(screen string) bool {
 		return strings.TrimSpace(screen) == "pairgate: interrupted\nended with 1"
 	})
 	if cursor, err := term.tmux("display-message", "-p", "#{cursor_flag} #{alternate_on}"); err != nil || cursor != "1 0\n" {
 		t.Errorf("the cursor and the other screen are %s, %v", cursor, err)
+	}
+}
+
+func (s *terminal) keys(keys ...string) {
+	s.t.Helper()
+	if out, err := s.tmux(append([]string{"send-keys"}, keys...)...); err != nil {
+		s.t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// asksBeforeItDeletes: anything but yes leaves the instance, and Ctrl-C does too.
+func asksBeforeItDeletes(t *testing.T, d *e2e.Deployment) {
+	u := userOf(t, d)
+	u.ok("create", "kept", "--provider", "simulated")
+	one := binaries.Build(t, "pairgate") + ` delete kept; echo "ended with $?"; `
+	term := newTerminal(t, 100, 30, u.env, one+one+one+"exec sleep 600")
+	ended := func(n int) func(string) bool {
+		return func(screen string) bool { return strings.Count(screen, "ended with") == n }
+	}
+	asked := func(n int) func(string) bool {
+		return func(screen string) bool { return strings.Count(screen, "Delete kept (simulated, number ") == n }
+	}
+	term.await("a question", asked(1))
+	term.keys("n", "Enter")
+	term.await("the second question", asked(2))
+	term.keys("C-c")
+	term.await("the third question", asked(3))
+	u.ok("status", "kept")
+	term.keys("y", "Enter")
+	term.await("the end", ended(3))
+	screen := term.screen()
+	for _, line := range []string{"pairgate: kept was not deleted\nended with 1\n", "pairgate: interrupted\nended with 1\n", "deleted kept\nended with 0\n"} {
+		if !strings.Contains(screen, line) {
+			t.Errorf("the screen shows:\n%s", screen)
+		}
 	}
 }
