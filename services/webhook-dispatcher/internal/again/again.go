@@ -58,13 +58,15 @@ var (
 	errGone        = instance.Problemf(instance.CodeEventGone, "The event has aged out: its body is gone and cannot be sent again.")
 	errExpired     = instance.Problemf(instance.CodeEventGone, "The code or picture has expired: it is of no use any more and is not sent again.")
 	errStreamFull  = &instance.Problem{Code: instance.CodeUnavailable, Detail: "There is no room for more deliveries now; try again later.", RetryAfter: 30}
+	errNotStored   = &instance.Problem{Code: instance.CodeUnavailable, Detail: "It is not known whether the delivery is owed again; ask once more.", RetryAfter: 1}
 	errNotRoutable = errors.New("the format of the webhook is unknown to this version")
 )
 
 // Redeliver makes a delivery that was found owed again, and returns it as it is now.
 // The error is a problem: CodeConflict when it is still owed, the webhook is disabled
 // or its format does not tell of the event; CodeEventGone when the event has aged out
-// or its code has expired; CodeUnavailable when DELIVERIES is full; or the server's.
+// or its code has expired; CodeUnavailable when DELIVERIES is full or does not answer;
+// or what went wrong in reading.
 func (a *Again) Redeliver(ctx context.Context, hook *pb.Webhook, found history.Found) (*pb.Delivery, error) {
 	switch {
 	case found.Pending:
@@ -151,7 +153,7 @@ func (a *Again) publish(ctx context.Context, o *pb.OwedDelivery, trace string) (
 	case bus.IsStreamFull(err):
 		return false, errStreamFull
 	default:
-		return false, fmt.Errorf("making a delivery owed: %w", err)
+		return false, errors.Join(errNotStored, err)
 	}
 }
 
