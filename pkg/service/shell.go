@@ -117,7 +117,11 @@ func (p *program) configureAndServe(config any, run func(context.Context, Deps) 
 	log, level := NewLogger(LogOptions{Name: p.name, Level: common.LogLevel, Format: common.LogFormat, Output: p.stderr})
 	// Files and terminals have nothing to sync; there is nobody to tell otherwise.
 	defer func() { _ = log.Sync() }()
-	PropagateTraces()
+	stopTracing, err := StartTracing(context.Background(), p.name, log)
+	if err != nil {
+		return p.fail(ExitUsage, "%v", err)
+	}
+	defer stopTracing()
 	metrics := NewMetrics()
 	deps := Deps{
 		Common: common, Log: log, Health: NewHealth(),

@@ -36,11 +36,16 @@ func serve(environ []string, lab bool, stderr io.Writer) int {
 		return service.ExitUsage
 	}
 	log, level := service.NewLogger(service.LogOptions{Name: "pairgate", Level: cfg.Own.LogLevel, Format: cfg.Own.LogFormat, Output: stderr})
-	service.PropagateTraces()
+	stopTracing, err := service.StartTracing(context.Background(), "pairgate", log)
+	if err != nil {
+		fmt.Fprintf(stderr, "pairgate: %v\n", err)
+		return service.ExitUsage
+	}
+	defer stopTracing()
 	ctx, stop := service.UntilSignal(context.Background(), func() { os.Exit(service.ExitFailed) })
 	defer stop()
 	log.Info("starting", zap.Stringer("version", service.BuildInfo()))
-	err := standalone.Run(ctx, cfg, standalone.Options{Log: log, Level: level, Lab: lab, Ready: func(r standalone.Running) {
+	err = standalone.Run(ctx, cfg, standalone.Options{Log: log, Level: level, Lab: lab, Ready: func(r standalone.Running) {
 		fields := []zap.Field{zap.String("http", "http://"+r.HTTP)}
 		if r.AdminKeyFile != "" {
 			fields = append(fields, zap.String("adminKeyFile", r.AdminKeyFile))
