@@ -193,7 +193,7 @@ func panicked(r any) error {
 
 // problem turns a handler's error into what the caller is told, and logs what he is not.
 func (e *endpoint) problem(ctx context.Context, err error) *instance.Problem {
-	fields := []zap.Field{zap.String("subject", e.subject), zap.String("request_id", RequestID(ctx)), zap.Error(err)}
+	fields := []zap.Field{zap.String("subject", e.subject), zap.String("request", RequestID(ctx)), traceField(ctx), zap.Error(err)}
 	if p, ok := errors.AsType[*instance.Problem](err); ok {
 		if p.Code == instance.CodeInternal {
 			e.svc.log.Error("request failed", fields...)
@@ -227,11 +227,11 @@ func (e *endpoint) answer(c call, requestID string, rep proto.Message, p *instan
 		if errors.Is(err, nats.ErrConnectionClosed) {
 			return unavailable("The connection to the message bus is closing or lost.")
 		}
-		e.svc.log.Error("reply not sent", zap.String("subject", e.subject), zap.String("request_id", requestID), zap.Error(err))
+		e.svc.log.Error("reply not sent", zap.String("subject", e.subject), zap.String("request", requestID), zap.Error(err))
 		p = instance.Problemf(instance.CodeInternal, "The reply could not be sent; the request has been carried out.")
 	}
 	if err := e.send(c, requestID, ProblemToProto(p), p); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		e.svc.log.Error("reply not sent", zap.String("subject", e.subject), zap.String("request_id", requestID), zap.Error(err))
+		e.svc.log.Error("reply not sent", zap.String("subject", e.subject), zap.String("request", requestID), zap.Error(err))
 	}
 	return p
 }

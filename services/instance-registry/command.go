@@ -80,6 +80,6 @@ func (r *registry) command(ctx context.Context, verb, ref string, wish func(rec 
 		return nil, err
 	}
 	request := rec.GetInstance().GetRequest()
-	r.log.Info(verb+" requested", zap.String("instance", string(rec.id())), zap.Uint64("request", request))
+	r.logOf(ctx).Info(verb+" requested", zap.String("instance", string(rec.id())), zap.Uint64("wish", request))
 	return &pb.CommandReply{InstanceId: string(rec.id()), Request: request, Revision: rec.revision, Status: bus.StatusToProto(r.status(rec))}, nil
 }

@@ -46,7 +46,7 @@ func (r *registry) createAs(ctx context.Context, id instance.ID, spec createSpec
 	if reply, err = c.run(ctx); err != nil {
 		return nil, c.undo(ctx), err
 	}
-	r.log.Info("instance created", zap.String("instance", string(id)), zap.String("provider", spec.instance.GetProvider()),
+	r.logOf(ctx).Info("instance created", zap.String("instance", string(id)), zap.String("provider", spec.instance.GetProvider()),
 		zap.Int("webhooks", len(reply.GetWebhooks())))
 	return reply, false, nil
 }

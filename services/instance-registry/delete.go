@@ -60,7 +60,7 @@ func (r *registry) bury(ctx context.Context, id instance.ID) (record, error) {
 	if err != nil {
 		return record{}, err
 	}
-	r.log.Info("instance deleted", zap.String("instance", string(id)), zap.Uint64("request", rec.GetDeleteRequest()))
+	r.logOf(ctx).Info("instance deleted", zap.String("instance", string(id)), zap.Uint64("wish", rec.GetDeleteRequest()))
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	failed := store.UseUp(after, r.instances, bus.NumberKey(rec.GetInstance().GetNumber()), id)

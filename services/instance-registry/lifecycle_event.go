@@ -65,7 +65,9 @@ func (l *lifecycle) publish(ctx context.Context, rec record, kind instance.Kind,
 		msg.Header.Set(jetstream.MsgTTLHeader, bus.TTLNever)
 	}
 	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(expected, 10))
+	ctx, span := bus.StartPublish(bus.WithTraceParent(ctx, rec.GetTraceparent()), msg)
 	_, err = l.conn.JetStream().PublishMsg(ctx, msg)
+	bus.EndSpan(span, err)
 	if err == nil {
 		l.metrics.events.WithLabelValues(string(kind)).Inc()
 	}

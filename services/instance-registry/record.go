@@ -139,8 +139,10 @@ func yield(ctx context.Context, tries int) {
 // errUnchanged: an edit found nothing to change.
 var errUnchanged = errors.New("registry: nothing to change")
 
-// write stores a record in place of the expected revision.
+// write stores a record in place of the expected revision, with the trace of ctx
+// in it: who acts on the revision continues it.
 func (r *registry) write(ctx context.Context, rec record, expected uint64) (uint64, error) {
+	rec.Traceparent = bus.TraceParent(ctx)
 	body, err := bus.EncodeJSON(rec.InstanceRecord)
 	if err != nil {
 		return 0, fmt.Errorf("record of instance %s: %w", rec.id(), err)

@@ -61,6 +61,11 @@ func newRegistry(ctx context.Context, cfg Config, deps Deps) (*registry, error) 
 	return r, nil
 }
 
+// logOf is the log for lines about the request of ctx.
+func (r *registry) logOf(ctx context.Context) *zap.Logger {
+	return r.log.With(service.RequestID(bus.RequestID(ctx)), service.TraceID(ctx))
+}
+
 // lookupTimeout bounds the resolution of a host name in a webhook's URL; it is
 // asked for only where http:// may be allowed.
 const lookupTimeout = 2 * time.Second

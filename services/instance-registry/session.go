@@ -39,6 +39,6 @@ func (r *registry) toOwner(ctx context.Context, ref, verb string, req proto.Mess
 	if err != nil {
 		return nil, err
 	}
-	r.log.Info(verb+" handed to the owner", zap.String("instance", string(rec.id())))
+	r.logOf(ctx).Info(verb+" handed to the owner", zap.String("instance", string(rec.id())))
 	return reply, nil
 }

@@ -40,7 +40,7 @@ func (r *registry) updateSettings(ctx context.Context, req *pb.UpdateSettingsReq
 		if err != nil {
 			return nil, err
 		}
-		r.log.Info("settings updated", zap.String("whatsapp_version", s.GetWhatsappVersion()))
+		r.logOf(ctx).Info("settings updated", zap.String("whatsapp_version", s.GetWhatsappVersion()))
 		return &pb.UpdateSettingsReply{Settings: s}, nil
 	}
 }

@@ -40,7 +40,7 @@ func (r *registry) rotateToken(ctx context.Context, req *pb.RotateTokenRequest) 
 	if err != nil {
 		return nil, err
 	}
-	r.log.Info("token rotated", zap.String("instance", string(id)))
+	r.logOf(ctx).Info("token rotated", zap.String("instance", string(id)))
 	return &pb.RotateTokenReply{Token: token, Revision: rec.revision}, nil
 }
 

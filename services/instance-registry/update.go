@@ -40,7 +40,7 @@ func (r *registry) update(ctx context.Context, req *pb.UpdateInstanceRequest) (*
 		return nil, err
 	}
 	r.see(ctx, rec.revision)
-	r.log.Info("instance updated", zap.String("instance", string(rec.id())), zap.Uint64("spec_version", rec.GetInstance().GetSpecVersion()))
+	r.logOf(ctx).Info("instance updated", zap.String("instance", string(rec.id())), zap.Uint64("spec_version", rec.GetInstance().GetSpecVersion()))
 	return &pb.UpdateInstanceReply{Instance: r.shown(rec)}, nil
 }
 

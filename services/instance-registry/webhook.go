@@ -47,7 +47,7 @@ func (r *registry) createWebhook(ctx context.Context, req *pb.CreateWebhookReque
 		return nil, err
 	}
 	r.seeEndpoint(ctx, revision)
-	r.log.Info("webhook created", zap.String("webhook", id), zap.String("instance", string(of)))
+	r.logOf(ctx).Info("webhook created", zap.String("webhook", id), zap.String("instance", string(of)))
 	return &pb.CreateWebhookReply{Webhook: w}, nil
 }
 
@@ -113,7 +113,7 @@ func (r *registry) updateWebhook(ctx context.Context, req *pb.UpdateWebhookReque
 		return nil, err
 	}
 	r.seeEndpoint(ctx, e.revision)
-	r.log.Info("webhook updated", zap.String("webhook", e.id()), zap.Bool("enabled", e.GetWebhook().GetEnabled()),
+	r.logOf(ctx).Info("webhook updated", zap.String("webhook", e.id()), zap.Bool("enabled", e.GetWebhook().GetEnabled()),
 		zap.String("disabled_reason", e.GetWebhook().GetDisabledReason()))
 	w := e.shown()
 	if change.secret != nil {
@@ -175,7 +175,7 @@ func (r *registry) deleteWebhook(ctx context.Context, req *pb.DeleteWebhookReque
 		}
 		switch err = r.endpoints.Remove(ctx, bus.EndpointKey(e.id()), e.revision); {
 		case err == nil:
-			r.log.Info("webhook deleted", zap.String("webhook", e.id()), zap.String("instance", string(of)))
+			r.logOf(ctx).Info("webhook deleted", zap.String("webhook", e.id()), zap.String("instance", string(of)))
 			return &pb.DeleteWebhookReply{}, nil
 		case !errors.Is(err, store.ErrConflict):
 			return nil, err

@@ -29,12 +29,13 @@ type publisher interface {
 // message on the code's own, literal subject. Without an answer it sends the same
 // message again: the server knows its id. It gives up, as dropped, when the code
 // was followed, withdrawn or has expired.
-func (w *worker) publish(ctx context.Context, msg jetstream.Msg, code, event *pb.Event) error {
+func (w *worker) publish(ctx context.Context, msg jetstream.Msg, code, event *pb.Event) (err error) {
 	m, err := bus.EncodeEvent(event)
 	if err != nil {
 		return err
 	}
-	bus.InjectTrace(ctx, m)
+	ctx, span := bus.StartPublish(ctx, m)
+	defer func() { bus.EndSpan(span, unlessDropped(err)) }()
 	condition := jetstream.WithExpectLastSequenceForSubject(code.GetSequence(), msg.Subject())
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		attempt, cancel := context.WithTimeout(ctx, publishTimeout)

@@ -13,6 +13,7 @@ import (
 
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/instance"
+	"pairgate.dev/pkg/service"
 	pb "pairgate.dev/proto/pairgate/v1"
 
 	"pairgate.dev/services/qr-renderer/internal/picture"
@@ -27,9 +28,11 @@ func (d dropped) Error() string { return "no picture: " + string(d.why) }
 // became of it: done, never to come again, or to be given to somebody else.
 func (w *worker) settle(ctx context.Context, msg jetstream.Msg) {
 	defer w.backlog.settled()
-	log := w.log.With(zap.String("subject", msg.Subject()))
+	traced, span := bus.StartProcess(ctx, "draw", msg.Subject(), msg.Headers())
+	log := w.log.With(zap.String("subject", msg.Subject()), service.TraceID(traced))
 
-	err := w.picture(ctx, msg)
+	err := w.picture(traced, msg)
+	bus.EndSpan(span, unlessDropped(err))
 	var answer error
 	switch d, isDropped := errors.AsType[dropped](err); {
 	case err == nil:
@@ -87,7 +90,15 @@ func (w *worker) picture(ctx context.Context, msg jetstream.Msg) error {
 	if err != nil {
 		return err
 	}
-	return w.publish(bus.ExtractTrace(ctx, msg.Headers()), msg, code, eventOf(code, qr))
+	return w.publish(ctx, msg, code, eventOf(code, qr))
+}
+
+// unlessDropped leaves out that a code is of no use any more, which is no failure.
+func unlessDropped(err error) error {
+	if d, ok := errors.AsType[dropped](err); ok && d.why != undecodable && d.why != failed {
+		return nil
+	}
+	return err
 }
 
 func (w *worker) worthDrawing(code *pb.Event, subject string) error {

@@ -15,6 +15,7 @@ import (
 
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/instance"
+	"pairgate.dev/pkg/service"
 )
 
 // writeTimeout is how long a client may take to read an answer that is written at once.
@@ -107,7 +108,7 @@ func (rt *Router) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case r.Context().Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		p = &instance.Problem{Code: instance.CodeTimeout, Detail: "The request could not be finished in time; it may have been carried out.", RetryAfter: 1}
 	default:
-		rt.log.Error("request failed", zap.String("request_id", bus.RequestID(r.Context())), zap.Error(err))
+		rt.log.Error("request failed", service.RequestID(bus.RequestID(r.Context())), service.TraceID(r.Context()), zap.Error(err))
 		p = instance.AsProblem(err)
 	}
 	rt.problem(w, r, p)
@@ -120,7 +121,7 @@ func (rt *Router) problem(w http.ResponseWriter, r *http.Request, p *instance.Pr
 	}
 	body, err := bus.EncodeJSON(bus.ProblemToProto(p))
 	if err != nil {
-		rt.log.Error("problem not encoded", zap.String("request_id", bus.RequestID(r.Context())), zap.Error(err))
+		rt.log.Error("problem not encoded", service.RequestID(bus.RequestID(r.Context())), service.TraceID(r.Context()), zap.Error(err))
 		body = []byte("{}")
 	}
 	if p.RetryAfter > 0 {
@@ -151,7 +152,7 @@ func (rt *Router) finish(rec *recorder, r *http.Request, began time.Time) {
 	took := time.Since(began)
 	rt.metrics.observe(rec.route, r.Method, rec.status, took)
 	if entry := rt.log.Check(zap.DebugLevel, "request served"); entry != nil {
-		entry.Write(zap.String("request_id", bus.RequestID(r.Context())), zap.String("method", methodLabel(r.Method)),
+		entry.Write(service.RequestID(bus.RequestID(r.Context())), service.TraceID(r.Context()), zap.String("method", methodLabel(r.Method)),
 			zap.String("route", rec.route), zap.Int("status", rec.status), zap.Duration("took", took))
 	}
 	if aborted {
@@ -167,6 +168,6 @@ func (rt *Router) logPanic(r *http.Request, v any) {
 	if re, ok := v.(runtime.Error); ok {
 		what = re.Error()
 	}
-	rt.log.Error("handler panicked", zap.String("request_id", bus.RequestID(r.Context())),
+	rt.log.Error("handler panicked", service.RequestID(bus.RequestID(r.Context())), service.TraceID(r.Context()),
 		zap.String("panic", what), zap.ByteString("stack", debug.Stack()))
 }

@@ -66,8 +66,11 @@ func (rt *Router) Handle(method, pattern string, h Handler) {
 func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := otel.GetTextMapPropagator().Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 	ctx = bus.WithRequestID(ctx, r.Header.Get(HeaderRequestID))
+	ctx, span := startSpan(ctx, r)
 	r = r.WithContext(ctx)
 	rec := &recorder{ResponseWriter: w}
+	// After finish, which knows the status and may go on with a panic.
+	defer func() { endSpan(span, r, rec) }()
 	rec.Header().Set(HeaderRequestID, bus.RequestID(ctx))
 	defer rt.finish(rec, r, start())
 	if path.Clean(r.URL.Path) != r.URL.Path {

@@ -44,7 +44,7 @@ func TestAPanicAndAHiddenErrorTellNothing(t *testing.T) {
 		if w.Code != http.StatusInternalServerError || problemOf(t, w) != string(instance.CodeInternal) || strings.Contains(w.Body.String(), "disk") {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
-		if logs.FilterField(zap.String("request_id", "id-of-"+path[1:])).FilterLevelExact(zapcore.ErrorLevel).Len() != 1 {
+		if logs.FilterField(zap.String("request", "id-of-"+path[1:])).FilterLevelExact(zapcore.ErrorLevel).Len() != 1 {
 			t.Errorf("%s is not in the log under its request id", path)
 		}
 	}

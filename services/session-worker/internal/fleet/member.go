@@ -28,7 +28,7 @@ type member struct {
 }
 
 // Send implements session.Host.
-func (m *member) Send(e *pb.Event) { m.partition.queueEvent(m.id, e) }
+func (m *member) Send(ctx context.Context, e *pb.Event) { m.partition.queueEvent(ctx, m.id, e) }
 
 // Record implements session.Host.
 func (m *member) Record() *pb.InstanceRecord {

@@ -122,7 +122,7 @@ func (p *partition) renew(id instance.ID, record *pb.InstanceRecord) bool {
 	s := *last
 	s.Epoch = p.epoch
 	p.last[id] = &s
-	p.queueEvent(id, session.StatusEvent(record, s))
+	p.queueEvent(context.Background(), id, session.StatusEvent(record, s))
 	return true
 }
 
@@ -225,8 +225,8 @@ func (p *partition) park(m *member, status instance.Status) bool {
 	return true
 }
 
-// queueEvent queues an event of an instance of the partition.
-func (p *partition) queueEvent(id instance.ID, e *pb.Event) {
+// queueEvent queues an event of an instance of the partition, in the trace of ctx.
+func (p *partition) queueEvent(ctx context.Context, id instance.ID, e *pb.Event) {
 	e.Incarnation = p.incarnation
 	message, err := bus.EncodeEvent(e)
 	if err != nil {
@@ -235,7 +235,8 @@ func (p *partition) queueEvent(id instance.ID, e *pb.Event) {
 		return
 	}
 	code := e.GetKind() == string(instance.KindCode)
-	p.queue.Add(outbox.Item{Instance: id, Message: message, Code: code, Replaceable: code && e.GetCode().GetCode() != ""})
+	_, span := bus.StartPublish(ctx, message)
+	p.queue.Add(outbox.Item{Instance: id, Message: message, Span: span, Code: code, Replaceable: code && e.GetCode().GetCode() != ""})
 }
 
 var _ session.Host = (*member)(nil)

@@ -15,8 +15,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/instance"
 	"pairgate.dev/pkg/lease"
 )
@@ -32,12 +34,23 @@ type Writer interface {
 type Item struct {
 	Instance instance.ID
 	Message  *nats.Msg
+	// Span is ended when the write is stored or given up; nil for none.
+	Span trace.Span
 	// Code says that the write is of a code: it takes the place of a Replaceable one
 	// of the same instance that was not sent yet.
 	Code bool
 	// Replaceable says that a newer code may take this one's place. A withdrawal is
 	// not: it has to come before the status that follows it.
 	Replaceable bool
+}
+
+// errDropped: a write gave way to a newer one, or its partition was lost.
+var errDropped = instance.Problemf(instance.CodeConflict, "The event was not stored.")
+
+func (i Item) end(err error) {
+	if i.Span != nil {
+		bus.EndSpan(i.Span, err)
+	}
 }
 
 // Queue is the queue of one partition.
@@ -71,6 +84,7 @@ func (q *Queue) Add(item Item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
+		item.end(errDropped)
 		return
 	}
 	if item.Code {
@@ -86,7 +100,22 @@ func (q *Queue) Add(item Item) {
 
 // drop removes the unsent code of an instance; there is at most one.
 func (q *Queue) drop(id instance.ID) {
-	q.items = slices.DeleteFunc(q.items, func(old Item) bool { return old.Instance == id && old.Replaceable })
+	q.items = slices.DeleteFunc(q.items, func(old Item) bool {
+		gives := old.Instance == id && old.Replaceable
+		if gives {
+			old.end(errDropped)
+		}
+		return gives
+	})
+}
+
+// clear drops what is queued, for good. The caller holds the lock.
+func (q *Queue) clear() {
+	q.closed = true
+	for _, item := range q.items {
+		item.end(errDropped)
+	}
+	q.items = nil
 }
 
 // Flush waits until everything queued is stored, or ctx ends.
@@ -105,8 +134,7 @@ func (q *Queue) Flush(ctx context.Context) error {
 // Close drops what is queued and waits for the write in flight.
 func (q *Queue) Close() {
 	q.mu.Lock()
-	q.closed = true
-	q.items = nil
+	q.clear()
 	q.mu.Unlock()
 	q.cancel()
 	q.wg.Wait()
@@ -125,32 +153,32 @@ func (q *Queue) run() {
 		item := q.items[0]
 		q.items = q.items[1:]
 		q.mu.Unlock()
-		q.send(item)
+		item.end(q.send(item))
 	}
 }
 
 // retryAfter is the pause after a write that the writer gave up, for example because the stream is full.
 const retryAfter = time.Second
 
-func (q *Queue) send(item Item) {
+// send stores the write, however often it has to be tried, or says why it never will be.
+func (q *Queue) send(item Item) error {
 	for q.ctx.Err() == nil {
 		_, err := q.writer.Publish(q.ctx, item.Message)
 		if err == nil || q.ctx.Err() != nil {
-			return
+			return err
 		}
 		if lost(err) {
 			q.mu.Lock()
-			q.closed = true
-			q.items = nil
+			q.clear()
 			q.mu.Unlock()
-			return
+			return err
 		}
 		q.failed()
 		if errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, lease.ErrNoMessageID) {
 			// No later try would fare better, and everything behind it waits.
 			q.log.Error("an event cannot be stored and is left out; this is a bug",
 				zap.String("instance", string(item.Instance)), zap.String("subject", item.Message.Subject), zap.Error(err))
-			return
+			return err
 		}
 		q.log.Error("an event could not be stored; trying again",
 			zap.String("instance", string(item.Instance)), zap.Duration("after", retryAfter), zap.Error(err))
@@ -159,6 +187,7 @@ func (q *Queue) send(item Item) {
 		case <-time.After(retryAfter):
 		}
 	}
+	return q.ctx.Err()
 }
 
 func lost(err error) bool {

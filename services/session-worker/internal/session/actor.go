@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"pairgate.dev/pkg/instance"
+	"pairgate.dev/pkg/service"
 	pb "pairgate.dev/proto/pairgate/v1"
 	"pairgate.dev/services/session-worker/driver"
 )
@@ -18,8 +19,8 @@ import (
 // Host is what an actor needs of the worker around it. Its methods may be
 // called from the actor's goroutine at any time until Stop has returned.
 type Host interface {
-	// Send queues an event of the instance. It does not block.
-	Send(event *pb.Event)
+	// Send queues an event of the instance, in the trace of ctx. It does not block.
+	Send(ctx context.Context, event *pb.Event)
 	// Record returns the latest wish and settings known.
 	Record() *pb.InstanceRecord
 	// AwaitCreated waits until the event that tells of the instance's creation was stored.
@@ -67,6 +68,7 @@ type Actor struct {
 	timers  [instance.Timers]*time.Timer
 	phase   instance.Phase
 	ended   bool
+	trace   episode
 	mu      sync.Mutex
 	session driver.Session
 	shown   instance.Phase
@@ -111,6 +113,7 @@ func (a *Actor) run() {
 	defer close(a.done)
 	defer a.tasks.Wait()
 	defer a.cancel()
+	defer a.trace.end()
 	defer a.closeSession()
 	defer a.stopTimers()
 	adopt, ok := a.adoption()
@@ -174,9 +177,11 @@ func (a *Actor) adoption() (in instance.Adopt, ok bool) {
 }
 
 func (a *Actor) step(in instance.Input) {
+	a.trace.observe(a, in)
 	for _, out := range a.machine.Step(time.Now(), in) {
 		a.do(out)
 	}
+	a.trace.rest()
 }
 
 func (a *Actor) do(out instance.Output) {
@@ -184,11 +189,11 @@ func (a *Actor) do(out instance.Output) {
 	case instance.PublishStatus:
 		a.publishStatus(out.Status)
 	case instance.PublishCode:
-		a.host.Send(a.event(instance.KindCode, out.Code.Attempt, codeBody(out.Code)))
+		a.host.Send(a.traced(), a.event(instance.KindCode, out.Code.Attempt, codeBody(out.Code)))
 	case instance.PublishPairingCode:
-		a.host.Send(a.event(instance.KindPairingCode, out.Code.Attempt, pairingCodeBody(out.Code)))
+		a.host.Send(a.traced(), a.event(instance.KindPairingCode, out.Code.Attempt, pairingCodeBody(out.Code)))
 	case instance.PublishPasskey:
-		a.host.Send(a.event(instance.KindPasskey, out.Attempt, passkeyBody(out.Challenge)))
+		a.host.Send(a.traced(), a.event(instance.KindPasskey, out.Attempt, passkeyBody(out.Challenge)))
 	case instance.OpenPairing:
 		a.openPairing(out)
 	case instance.OpenLogin:
@@ -215,11 +220,13 @@ func (a *Actor) do(out instance.Output) {
 }
 
 func (a *Actor) publishStatus(s instance.Status) {
-	a.host.Send(a.event(instance.KindStatus, s.Attempt, statusBody(s)))
+	ctx := a.traced()
+	a.host.Send(ctx, a.event(instance.KindStatus, s.Attempt, statusBody(s)))
+	a.trace.told(s)
 	if s.Phase != a.phase {
 		a.host.Transition(s.Phase, s.Reason)
 		a.log.Info("phase", zap.String("from", string(a.phase)), zap.String("to", string(s.Phase)),
-			zap.String("reason", string(s.Reason)), zap.Uint64("attempt", s.Attempt), zap.Uint64("request", s.ObservedRequest))
+			zap.String("reason", string(s.Reason)), zap.Uint64("attempt", s.Attempt), zap.Uint64("wish", s.ObservedRequest), service.TraceID(ctx))
 		a.phase = s.Phase
 	}
 	a.mu.Lock()

@@ -13,21 +13,26 @@ import (
 )
 
 func (a *Actor) openPairing(o instance.OpenPairing) {
-	a.open(o.Generation, func(common driver.Common, record *pb.InstanceRecord, sink driver.Sink) driver.Session {
-		return a.Driver.Pair(a.ctx, driver.PairParams{Common: common, Method: o.Method, Phone: o.Phone,
+	a.open("pair", o.Generation, func(ctx context.Context, common driver.Common, record *pb.InstanceRecord, sink driver.Sink) driver.Session {
+		return a.Driver.Pair(ctx, driver.PairParams{Common: common, Method: o.Method, Phone: o.Phone,
 			ExpectPhone: record.GetInstance().GetPhone()}, sink)
 	})
 }
 
 func (a *Actor) openLogin(o instance.OpenLogin) {
-	a.open(o.Generation, func(common driver.Common, _ *pb.InstanceRecord, sink driver.Sink) driver.Session {
-		return a.Driver.Login(a.ctx, driver.LoginParams{Common: common}, sink)
+	a.open("log in", o.Generation, func(ctx context.Context, common driver.Common, _ *pb.InstanceRecord, sink driver.Sink) driver.Session {
+		return a.Driver.Login(ctx, driver.LoginParams{Common: common}, sink)
 	})
 }
 
-// open opens a session whose events carry the generation.
-func (a *Actor) open(generation uint64, open func(driver.Common, *pb.InstanceRecord, driver.Sink) driver.Session) {
+// opener calls the driver.
+type opener func(context.Context, driver.Common, *pb.InstanceRecord, driver.Sink) driver.Session
+
+// open opens a session whose events carry the generation. what names it in traces.
+func (a *Actor) open(what string, generation uint64, open opener) {
+	ctx, span := a.trace.drive(a, what)
 	sink := func(e instance.SessionEvent) {
+		noteEvent(span, e)
 		a.box.put(instance.FromSession{Generation: generation, Event: e})
 	}
 	record := a.host.Record()
@@ -44,7 +49,7 @@ func (a *Actor) open(generation uint64, open func(driver.Common, *pb.InstanceRec
 		return
 	}
 	common := driver.Common{Instance: a.ID, DeviceName: record.GetInstance().GetSettings().GetDeviceName(), Proxy: proxy}
-	s := open(common, record, sink)
+	s := open(ctx, common, record, sink)
 	a.mu.Lock()
 	a.session = s
 	a.mu.Unlock()
@@ -64,6 +69,7 @@ func (a *Actor) closeSession() {
 	if s != nil {
 		s.Close()
 	}
+	a.trace.driven()
 }
 
 func (a *Actor) logout(o instance.LogoutSession) {

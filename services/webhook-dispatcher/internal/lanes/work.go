@@ -95,7 +95,10 @@ func (r *Runner) work(ctx context.Context, w lane.Work) lane.Outcome {
 }
 
 func (r *Runner) attempt(ctx context.Context, w lane.Work, item *lane.Item, record *pb.Delivery, rules policy.Policy, req sender.Request) lane.Outcome {
+	ctx, span := startDelivery(ctx, req.TraceParent, record)
+	req.TraceParent = bus.TraceParent(ctx)
 	res := r.o.Sender.Send(ctx, req)
+	endDelivery(span, res)
 	n := int(record.GetAttempts()) + 1
 	v := rules.Judge(res, n, fresh.Lives(item.Owed), retry.Random())
 	r.met.attempted(res)
