@@ -67,6 +67,15 @@ func Names() []string {
 		BucketEndpoints, StreamQueue, StreamDeliveries, StreamAttempts, StreamDeadLetters}
 }
 
+// StreamOf returns the name of the stream that holds one of Names.
+func StreamOf(name string) string {
+	switch name {
+	case StreamEvents, StreamQueue, StreamDeliveries, StreamAttempts, StreamDeadLetters:
+		return name
+	}
+	return BucketStream(name)
+}
+
 // Declaration returns every stream and bucket as it should be. Buckets are
 // declared as the streams that they are, because only so can direct reads be
 // turned off and consumers be limited.

@@ -171,3 +171,19 @@ func info(t *testing.T, c *bus.Conn, stream string) *jetstream.StreamInfo {
 	}
 	return s.CachedInfo()
 }
+
+// Whoever looks at the size of a stream or bucket finds it by its name.
+func TestStreamOfEveryNameIsDeclared(t *testing.T) {
+	var declared, named []string
+	for _, c := range bus.Declaration(bus.EnsureOptions{}) {
+		declared = append(declared, c.Name)
+	}
+	for _, name := range bus.Names() {
+		named = append(named, bus.StreamOf(name))
+	}
+	slices.Sort(declared)
+	slices.Sort(named)
+	if !slices.Equal(declared, named) {
+		t.Errorf("declared %v, named %v", declared, named)
+	}
+}

@@ -93,7 +93,7 @@ type kept struct {
 
 func keep(t *testing.T, ttl time.Duration, change func(*kept)) (*kept, func()) {
 	t.Helper()
-	met, err := newMetrics(nil, "test")
+	met, err := newMetrics(nil, "test", 1)
 	if err != nil {
 		t.Fatal(err)
 	}

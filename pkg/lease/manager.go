@@ -88,7 +88,7 @@ func Start(ctx context.Context, conn *bus.Conn, cfg Config, handler Handler) (*M
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	met, err := newMetrics(cfg.Metrics, cfg.Kind)
+	met, err := newMetrics(cfg.Metrics, cfg.Kind, cfg.Partitions)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ type metrics struct {
 	revoked       prometheus.Counter
 }
 
-func newMetrics(r prometheus.Registerer, kind string) (*metrics, error) {
+func newMetrics(r prometheus.Registerer, kind string, partitions int) (*metrics, error) {
 	labels := prometheus.Labels{"kind": kind}
 	var errs []error
 	counter := func(name, help string) prometheus.Counter {
@@ -38,6 +38,10 @@ func newMetrics(r prometheus.Registerer, kind string) (*metrics, error) {
 	m.owned, err = register(r, prometheus.NewGauge(prometheus.GaugeOpts{Name: "pairgate_lease_owned_partitions",
 		Help: "Partitions that this process owns.", ConstLabels: labels}))
 	errs = append(errs, err)
+	all, err := register(r, prometheus.NewGauge(prometheus.GaugeOpts{Name: "pairgate_lease_partitions",
+		Help: "Partitions that all processes of the kind own together, when each has an owner.", ConstLabels: labels}))
+	errs = append(errs, err)
+	all.Set(float64(partitions))
 	return m, errors.Join(errs...)
 }
 

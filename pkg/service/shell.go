@@ -127,6 +127,7 @@ func (p *program) configureAndServe(config any, run func(context.Context, Deps) 
 		Common: common, Log: log, Health: NewHealth(),
 		Metrics: ForService(metrics, p.name), Gatherer: metrics,
 	}
+	metrics.MustRegister(ReadinessMetrics(deps.Health))
 
 	// The process outlives the signal: health and metrics are served until the
 	// service has drained.

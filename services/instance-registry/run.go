@@ -82,6 +82,13 @@ func (r *registry) run(ctx context.Context, deps Deps) error {
 	life := newLifecycle(r)
 	background.Go(func() { life.run(working) })
 	background.Go(func() { newSweeper(r, life).run(working) })
+	shown := newFigures(r)
+	if deps.Metrics != nil {
+		if err := deps.Metrics.Register(shown); err != nil {
+			return fmt.Errorf("registry: metrics: %w", err)
+		}
+	}
+	background.Go(func() { shown.run(working) })
 
 	svc, err := bus.NewService(r.conn, bus.ServiceConfig{Name: Name, Version: service.BuildInfo().Version,
 		Description: "Instances, their wishes and their webhooks", Log: r.log, Metrics: deps.Metrics})

@@ -78,6 +78,7 @@ func Run(ctx context.Context, cfg Config, o Options) error {
 	defer server.Shutdown()
 
 	p := &process{cfg: cfg, log: o.Log, server: server, health: service.NewHealth(), metrics: service.NewMetrics(), listener: listener}
+	p.metrics.MustRegister(service.ReadinessMetrics(p.health))
 	running := Running{HTTP: listener.Addr().String(), AdminKey: cfg.Gateway.AdminKey, AdminKeyFile: kept.adminKeyFile, NATS: server.URL()}
 	if o.Lab {
 		emulated, err := p.startLab(ctx, dir)
@@ -135,6 +136,7 @@ func (p *process) connect(ctx context.Context) error {
 	p.conns = map[string]*bus.Conn{}
 	for _, name := range []string{nameViews, nameRegistry, nameWorker, nameRenderer, nameDispatcher, nameGateway} {
 		o := p.server.ConnOptions(name, p.log.Named(name))
+		o.Metrics = service.ForService(p.metrics, name)
 		conn, err := bus.ConnectInProcess(ctx, p.server, o)
 		if err != nil {
 			p.disconnect()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pairgate.dev/services/webhook-dispatcher/internal/fresh"
 	"pairgate.dev/services/webhook-dispatcher/internal/lane"
 	"pairgate.dev/services/webhook-dispatcher/internal/sender"
 )
@@ -51,6 +52,13 @@ func newMetrics(reg prometheus.Registerer, r *Runner) (*metrics, error) {
 		suppressed: counter("duplicates_suppressed_total", "Deliveries found at a take-over that had been made before."),
 		trouble:    counter("trouble_total", "Times a lane waited because something on our own side failed."),
 		unlogged:   counter("attempts_unlogged_total", "Attempts that could not be written to the log of attempts."),
+	}
+	// What is absent until it happens for the first time escapes alerts on its increase.
+	for _, reason := range []string{reasonExhausted, reasonTooOld, reasonUnreadable, reasonUnknownFormat} {
+		m.dead.WithLabelValues(reason)
+	}
+	for _, reason := range []string{fresh.Expired, fresh.Superseded} {
+		m.dropped.WithLabelValues(reason)
 	}
 	if reg == nil {
 		return m, nil
