@@ -333,6 +333,39 @@ func TestFormsDoWhatTheySay(t *testing.T) {
 	}
 }
 
+func TestCodesAndPasswordsAreTypedOnThePage(t *testing.T) {
+	w := start(t)
+	m := w.make("shop")
+	one := "/console/instances/" + string(m.id)
+	v := w.visitor().signIn()
+	if got := v.submit(one, one+"/connect", url.Values{"method": {"code"}, "phone": {"nobody"}}); got.status != http.StatusBadRequest || !strings.Contains(string(got.body), `href="`+one+`"`) {
+		t.Errorf("status %d for a phone that is none: %s", got.status, got.body)
+	}
+	w.registry.after = func(of instance.ID, request uint64) {
+		w.publish(status(of, instance.Pairing, 1, request))
+		w.publish(typed(of, "ABCD1234", 1))
+	}
+	v.submit(one, one+"/connect", url.Values{"method": {"code"}, "phone": {"+1 (555) 01-00"}}).leadsTo(one)
+	if asked, ok := w.registry.lastOf(bus.SubjectInstancesConnect).(*pb.ConnectRequest); !ok || asked.GetPhone() != "15550100" || asked.GetMethod() != "code" {
+		t.Errorf("the registry was asked for %v", asked)
+	}
+	if page := v.page(one); !strings.Contains(page, "ABCD-1234") {
+		t.Errorf("no pairing code: %s", page)
+	}
+	w.publish(status(m.id, instance.PasswordRequired, 1, 1))
+	w.shows(m, instance.PasswordRequired, 1)
+	if page := v.page(one); strings.Contains(page, "ABCD") || !strings.Contains(page, `name="password" type="password"`) {
+		t.Errorf("nobody can type the password: %s", page)
+	}
+	v.submit(one, one+"/password", url.Values{"password": {" sesame "}}).leadsTo(one)
+	if asked, ok := w.registry.lastOf(bus.SubjectInstancesPassword).(*pb.PasswordRequest); !ok || asked.GetPassword() != " sesame " {
+		t.Error("the password did not reach the session as it was typed")
+	}
+	if strings.Contains(v.page(one), "sesame") {
+		t.Error("the page holds the password")
+	}
+}
+
 func TestWebhooksAreShownWithoutSecrets(t *testing.T) {
 	w := start(t)
 	m := w.make("shop")
