@@ -390,6 +390,9 @@ func TestThePageIsLive(t *testing.T) {
 	cookie := v.http.Jar.Cookies(target)[0].String()
 	list := w.eventsWith("/console/events", http.Header{"Cookie": {cookie}})
 	one := w.eventsWith("/console/instances/"+string(m.id)+"/events", http.Header{"Cookie": {cookie}})
+	if got := v.visit(http.MethodHead, "/console/events", nil, nil); got.header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("the head of a stream is of %s", got.header.Get("Content-Type"))
+	}
 	// All parts come at once, and then those that change.
 	list.wantPart("rows", "Not linked")
 	one.wantPart("status", "Not linked")

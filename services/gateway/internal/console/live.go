@@ -72,8 +72,8 @@ func (c *Console) live(w http.ResponseWriter, r *http.Request, one session, p li
 		}
 	})()
 	out := &stream{w: w, control: http.NewResponseController(w), sent: map[string]string{}}
-	if out.begin() != nil {
-		return nil // the browser has gone
+	if out.begin() != nil || r.Method == http.MethodHead {
+		return nil // the browser has gone, or wants no more than the headers
 	}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
