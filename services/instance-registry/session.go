@@ -40,5 +40,9 @@ func (r *registry) toOwner(ctx context.Context, ref, verb string, req proto.Mess
 		return nil, err
 	}
 	r.logOf(ctx).Info(verb+" handed to the owner", zap.String("instance", string(rec.id())))
+	if reply.Status == nil {
+		// The owner has only taken it; what it makes of it comes later, as a status.
+		reply.Status = bus.StatusToProto(r.status(rec))
+	}
 	return reply, nil
 }

@@ -60,6 +60,15 @@ func TestPasswordAndPasskey(t *testing.T) {
 	if rep := must[pb.SessionReply](t, w, bus.SubjectInstancesPassword, &pb.PasswordRequest{Ref: "shop", Password: password}); rep.GetStatus().GetPhase() != "passwordRequired" || <-heard != password {
 		t.Errorf("%v", rep)
 	}
+	// An owner that says nothing more than that it took it.
+	if _, err := bus.Listen(owner, bus.SessionSubject(id.Partition(), id, bus.VerbPasskey), func(context.Context, *pb.PasskeyRequest) (*pb.SessionReply, error) {
+		return &pb.SessionReply{}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if rep := must[pb.SessionReply](t, w, bus.SubjectInstancesPasskey, &pb.PasskeyRequest{Ref: "shop", Confirm: true}); rep.GetStatus().GetPhase() != "idle" || rep.GetStatus().GetSince() == nil {
+		t.Errorf("the reply tells no status: %v", rep)
+	}
 	for _, bad := range []*pb.PasskeyRequest{{Ref: "shop"}, {Ref: "shop", Response: "{}", Confirm: true}, {Ref: "shop", Response: "not json"}} {
 		refused(t, w, instance.CodeInvalidRequest, bus.SubjectInstancesPasskey, bad)
 	}

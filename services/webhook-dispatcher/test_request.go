@@ -42,24 +42,18 @@ func (d *dispatcher) test(ctx context.Context, req *pb.TestWebhookRequest) (*pb.
 // find returns the webhook that the request names, and its instance; a webhook
 // of another instance is told apart from none by nothing.
 func (d *dispatcher) find(ctx context.Context, req *pb.TestWebhookRequest) (*pb.EndpointRecord, *pb.InstanceRef, error) {
-	rec, err := d.endpoint(ctx, req.GetWebhookId())
-	if err != nil {
-		return nil, nil, err
-	}
-	of := rec.GetWebhook().GetInstanceId()
-	if req.GetRef() == "" {
-		if of != "" {
-			return nil, nil, errNoWebhook
+	var of *pb.InstanceRef
+	if req.GetRef() != "" {
+		found := new(pb.GetInstanceReply)
+		if err := bus.Request(ctx, d.deps.Bus, bus.SubjectInstancesGet, &pb.GetInstanceRequest{Ref: req.GetRef()}, found); err != nil {
+			return nil, nil, err
 		}
-		return rec, nil, nil
+		in := found.GetInstance()
+		of = &pb.InstanceRef{Id: in.GetId(), Name: in.GetName(), Number: in.GetNumber(), Provider: in.GetProvider()}
 	}
-	found := new(pb.GetInstanceReply)
-	if err := bus.Request(ctx, d.deps.Bus, bus.SubjectInstancesGet, &pb.GetInstanceRequest{Ref: req.GetRef()}, found); err != nil {
-		return nil, nil, err
+	rec, err := d.endpoint(ctx, req.GetWebhookId())
+	if err == nil && rec.GetWebhook().GetInstanceId() != of.GetId() {
+		err = errNoWebhook
 	}
-	in := found.GetInstance()
-	if in.GetId() != of || of == "" {
-		return nil, nil, errNoWebhook
-	}
-	return rec, &pb.InstanceRef{Id: in.GetId(), Name: in.GetName(), Number: in.GetNumber(), Provider: in.GetProvider()}, nil
+	return rec, of, err
 }
