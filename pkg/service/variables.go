@@ -16,6 +16,7 @@ const Prefix = "PAIRGATE_"
 // one-process program compares the list with the struct tags of every service.
 var allVariables = []string{
 	"PAIRGATE_ADMIN_KEY",
+	"PAIRGATE_CORS_ORIGINS",
 	"PAIRGATE_DATA_DIR",
 	"PAIRGATE_HTTP_ADDR",
 	"PAIRGATE_LAB_CONTROL_ADDR",

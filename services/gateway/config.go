@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -10,6 +11,7 @@ import (
 	"pairgate.dev/pkg/instance"
 	"pairgate.dev/pkg/seal"
 	"pairgate.dev/pkg/service"
+	"pairgate.dev/services/gateway/internal/web"
 )
 
 // Config is what an operator sets for a gateway.
@@ -17,15 +19,23 @@ type Config struct {
 	HTTPAddr  string      `env:"PAIRGATE_HTTP_ADDR" envDefault:"127.0.0.1:8080" check:"addr" desc:"Address of the HTTP API."`
 	AdminKey  seal.Secret `env:"PAIRGATE_ADMIN_KEY" desc:"Key that reaches every instance over HTTP: 16 to 256 printable ASCII characters without spaces."`
 	RateLimit int         `env:"PAIRGATE_RATE_LIMIT" envDefault:"100" check:"nonnegative" desc:"Requests per second and token on the native API, bursts of twice that; 0 for no limit. Each gateway process counts for itself."`
+	// CORSOrigins are as browsers send them.
+	CORSOrigins []string `env:"PAIRGATE_CORS_ORIGINS" desc:"Origins whose pages may use the HTTP API from a browser, such as https://app.example.com, or * for all; none by default."`
 }
 
 // wantedAdminKey says what an admin key looks like.
 const wantedAdminKey = "16 to 256 printable ASCII characters without spaces"
 
-// Check refuses an admin key that is given and is none.
+// wantedOrigins says what a list of origins looks like.
+const wantedOrigins = "origins as browsers send them, such as https://app.example.com, in lower case and without a path, separated by commas; or *"
+
+// Check refuses an admin key that is given and is none, and origins that no browser would send.
 func (c *Config) Check(bad func(variable, expected string)) {
 	if c.AdminKey != "" && !validKey(c.AdminKey) {
 		bad("PAIRGATE_ADMIN_KEY", wantedAdminKey)
+	}
+	if slices.ContainsFunc(c.CORSOrigins, func(o string) bool { return !web.ValidOrigin(o) }) {
+		bad("PAIRGATE_CORS_ORIGINS", wantedOrigins)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/service"
+	spec "pairgate.dev/proto"
 	"pairgate.dev/services/gateway/internal/client"
 	"pairgate.dev/services/gateway/internal/console"
 	"pairgate.dev/services/gateway/internal/native"
@@ -72,6 +73,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	stopping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	router := web.NewRouter(deps.Log, metrics)
+	router.AllowOrigins(cfg.CORSOrigins)
 	api := native.New(native.Options{Client: c, Log: deps.Log, AdminKey: cfg.AdminKey, Limiter: web.NewLimiter(cfg.RateLimit),
 		Metrics: metrics, Stopping: stopping})
 	api.Register(router)
@@ -84,7 +86,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	return serve(ctx, listener, router, deps, stop)
 }
 
-// operations adds the routes for probes and metrics.
+// operations adds the routes for probes, metrics and the descriptions of the APIs.
 func operations(router *web.Router, api *native.API, deps Deps) {
 	open := func(h http.Handler) web.Handler {
 		return func(w http.ResponseWriter, r *http.Request) error {
@@ -94,6 +96,11 @@ func operations(router *web.Router, api *native.API, deps Deps) {
 	}
 	router.Handle(http.MethodGet, "/healthz", open(service.LiveHandler()))
 	router.Handle(http.MethodGet, "/readyz", open(service.ReadyHandler(deps.ProcessHealth)))
+	for name, description := range map[string][]byte{"/openapi.yaml": spec.OpenAPI, "/asyncapi.yaml": spec.AsyncAPI} {
+		router.Handle(http.MethodGet, name, api.Known(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_ = web.Bytes(w, http.StatusOK, "application/yaml", description) // it has no error
+		})))
+	}
 	if deps.Gatherer != nil {
 		router.Handle(http.MethodGet, "/metrics", api.AdminOnly(service.MetricsHandler(deps.Gatherer)))
 	}

@@ -49,8 +49,8 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, of instance.ID) err
 	s := &watch{API: a, of: of, who: principalOf(ctx), events: make(chan *pb.Event, a.Stream.Buffer),
 		out: &eventWriter{w: w, control: http.NewResponseController(w), timeout: a.Stream.WriteTimeout}}
 	defer s.out.cutOff(ctx)()
-	if err := s.out.begin(); err != nil {
-		return nil // the client has gone
+	if err := s.out.begin(); err != nil || r.Method == http.MethodHead {
+		return nil // the client has gone, or wants no more than the headers
 	}
 	leave, err := s.resume(ctx, r.Header.Get("Last-Event-ID"), func() { cancel(errSlow) })
 	if leave != nil {

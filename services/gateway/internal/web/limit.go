@@ -30,8 +30,9 @@ func NewLimiter(perSecond int) *Limiter {
 }
 
 // Allow takes one request from the caller's bucket and tells the rest in the
-// headers RateLimit-Limit, -Remaining and -Reset. The error is a problem with
-// CodeTooManyRequests.
+// headers RateLimit-Limit, -Remaining, -Reset and -Policy: the size of a burst, what
+// is left of it, and in how many seconds it is whole again, as from now and as from
+// nothing. The error is a problem with CodeTooManyRequests.
 func (l *Limiter) Allow(w http.ResponseWriter, caller string) error {
 	if l.perSecond <= 0 {
 		return nil
@@ -43,6 +44,7 @@ func (l *Limiter) Allow(w http.ResponseWriter, caller string) error {
 	h.Set("RateLimit-Limit", strconv.Itoa(burst))
 	h.Set("RateLimit-Remaining", strconv.Itoa(max(0, int(left))))
 	h.Set("RateLimit-Reset", strconv.Itoa(int(math.Ceil((float64(burst)-left)/float64(l.perSecond)))))
+	h.Set("RateLimit-Policy", strconv.Itoa(burst)+";w="+strconv.Itoa(burst/l.perSecond))
 	if allowed {
 		return nil
 	}

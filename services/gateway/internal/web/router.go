@@ -32,6 +32,7 @@ type Handler func(w http.ResponseWriter, r *http.Request) error
 type Router struct {
 	mux, paths *http.ServeMux
 	methods    map[string][]string // by path pattern
+	origins    []string            // whose pages may use it; see AllowOrigins
 	metrics    *Metrics
 	log        *zap.Logger
 }
@@ -62,6 +63,21 @@ func (rt *Router) Handle(method, pattern string, h Handler) {
 	}
 }
 
+// Routes lists what was added with Handle, as "GET /v1/instances", sorted. The HEAD
+// that comes with each GET is not among them.
+func (rt *Router) Routes() []string {
+	var routes []string
+	for pattern, methods := range rt.methods {
+		for _, method := range methods {
+			if method != http.MethodHead {
+				routes = append(routes, method+" "+pattern)
+			}
+		}
+	}
+	slices.Sort(routes)
+	return routes
+}
+
 // ServeHTTP implements http.Handler.
 func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := otel.GetTextMapPropagator().Extract(r.Context(), propagation.HeaderCarrier(r.Header))
@@ -73,6 +89,9 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { endSpan(span, r, rec) }()
 	rec.Header().Set(HeaderRequestID, bus.RequestID(ctx))
 	defer rt.finish(rec, r, start())
+	if rt.cors(rec, r) {
+		return
+	}
 	if path.Clean(r.URL.Path) != r.URL.Path {
 		// The library would redirect to a cleaned path, which may be another's.
 		rt.unrouted(rec, r)
@@ -81,15 +100,22 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rt.mux.ServeHTTP(rec, r)
 }
 
+// allowed returns the methods of the route that serves the path, sorted; none when there is no such route.
+func (rt *Router) allowed(r *http.Request) []string {
+	if path.Clean(r.URL.Path) != r.URL.Path {
+		return nil
+	}
+	_, pattern := rt.paths.Handler(r)
+	return slices.Compact(slices.Sorted(slices.Values(rt.methods[pattern])))
+}
+
 // unrouted answers what no route serves.
 func (rt *Router) unrouted(w http.ResponseWriter, r *http.Request) {
-	_, pattern := rt.paths.Handler(r)
-	allowed := rt.methods[pattern]
-	if len(allowed) == 0 || path.Clean(r.URL.Path) != r.URL.Path {
+	allowed := rt.allowed(r)
+	if len(allowed) == 0 {
 		rt.fail(w, r, instance.Problemf(instance.CodeNotFound, "There is no such route."))
 		return
 	}
-	slices.Sort(allowed)
-	w.Header().Set("Allow", strings.Join(slices.Compact(slices.Clone(allowed)), ", "))
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	rt.fail(w, r, instance.Problemf(instance.CodeMethodNotAllowed, "This route does not serve this method; the header Allow names those that it does."))
 }
