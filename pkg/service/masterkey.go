@@ -2,10 +2,7 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/seal"
@@ -27,14 +24,29 @@ func OpenRing(ctx context.Context, conn *bus.Conn, keys seal.Secret) (*seal.Ring
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", bus.BucketSettings, err)
 	}
+	write := func(revision uint64) error {
+		sealed, err := ring.Seal([]byte("pairgate"), seal.ForKeyCheck())
+		if err != nil {
+			return fmt.Errorf("PAIRGATE_MASTER_KEY: %w", err)
+		}
+		if revision == 0 {
+			_, err = settings.Create(ctx, bus.KeyCheckKey, sealed)
+		} else {
+			_, err = settings.Update(ctx, bus.KeyCheckKey, sealed, revision)
+		}
+		if err != nil {
+			return fmt.Errorf("bucket %s: %w", bus.BucketSettings, err)
+		}
+		return nil
+	}
 	for {
 		entry, err := settings.Get(ctx, bus.KeyCheckKey)
-		if errors.Is(err, jetstream.ErrKeyNotFound) {
-			err = writeKeyCheck(ctx, settings, ring, 0)
-			if err == nil || !errors.Is(err, jetstream.ErrKeyExists) {
-				return ring, err
+		if bus.IsKeyMissing(err) {
+			err = write(0)
+			if bus.IsStale(err) {
+				continue // Another service was first.
 			}
-			continue // Another service was first.
+			return ring, err
 		}
 		if err != nil {
 			return nil, fmt.Errorf("bucket %s: %w", bus.BucketSettings, err)
@@ -44,27 +56,10 @@ func OpenRing(ctx context.Context, conn *bus.Conn, keys seal.Secret) (*seal.Ring
 				"give that one, or add it behind the new one after a comma: %w", err)
 		}
 		if ring.Stale(entry.Value()) {
-			err := writeKeyCheck(ctx, settings, ring, entry.Revision())
-			if err != nil && !bus.IsStale(err) {
+			if err := write(entry.Revision()); err != nil && !bus.IsStale(err) {
 				return nil, err
 			}
 		}
 		return ring, nil
 	}
-}
-
-func writeKeyCheck(ctx context.Context, settings jetstream.KeyValue, ring *seal.Ring, revision uint64) error {
-	sealed, err := ring.Seal([]byte("pairgate"), seal.ForKeyCheck())
-	if err != nil {
-		return fmt.Errorf("PAIRGATE_MASTER_KEY: %w", err)
-	}
-	if revision == 0 {
-		_, err = settings.Create(ctx, bus.KeyCheckKey, sealed)
-	} else {
-		_, err = settings.Update(ctx, bus.KeyCheckKey, sealed, revision)
-	}
-	if err != nil {
-		return fmt.Errorf("bucket %s: %w", bus.BucketSettings, err)
-	}
-	return nil
 }
