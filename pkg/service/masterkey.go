@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"pairgate.dev/pkg/bus"
@@ -20,46 +21,25 @@ func OpenRing(ctx context.Context, conn *bus.Conn, keys seal.Secret) (*seal.Ring
 	if err != nil {
 		return nil, fmt.Errorf("PAIRGATE_MASTER_KEY: %w", err)
 	}
-	settings, err := conn.KeyValue(ctx, bus.BucketSettings)
-	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", bus.BucketSettings, err)
-	}
-	write := func(revision uint64) error {
-		sealed, err := ring.Seal([]byte("pairgate"), seal.ForKeyCheck())
-		if err != nil {
-			return fmt.Errorf("PAIRGATE_MASTER_KEY: %w", err)
-		}
-		if revision == 0 {
-			_, err = settings.Create(ctx, bus.KeyCheckKey, sealed)
-		} else {
-			_, err = settings.Update(ctx, bus.KeyCheckKey, sealed, revision)
-		}
-		if err != nil {
-			return fmt.Errorf("bucket %s: %w", bus.BucketSettings, err)
-		}
-		return nil
-	}
 	for {
-		entry, err := settings.Get(ctx, bus.KeyCheckKey)
-		if bus.IsKeyMissing(err) {
-			err = write(0)
-			if bus.IsStale(err) {
-				continue // Another service was first.
+		sealed, revision, err := bus.KeyCheck(ctx, conn)
+		if err != nil {
+			return nil, err
+		}
+		if revision > 0 {
+			if _, err := ring.Open(sealed, seal.ForKeyCheck()); err != nil {
+				return nil, fmt.Errorf("PAIRGATE_MASTER_KEY: the secrets of this deployment were sealed with another key; "+
+					"give that one, or add it behind the new one after a comma: %w", err)
 			}
+			if !ring.Stale(sealed) {
+				return ring, nil
+			}
+		}
+		if sealed, err = ring.Seal([]byte("pairgate"), seal.ForKeyCheck()); err != nil {
+			return nil, fmt.Errorf("PAIRGATE_MASTER_KEY: %w", err)
+		}
+		if err := bus.WriteKeyCheck(ctx, conn, sealed, revision); !errors.Is(err, bus.ErrKeyCheckTaken) {
 			return ring, err
 		}
-		if err != nil {
-			return nil, fmt.Errorf("bucket %s: %w", bus.BucketSettings, err)
-		}
-		if _, err := ring.Open(entry.Value(), seal.ForKeyCheck()); err != nil {
-			return nil, fmt.Errorf("PAIRGATE_MASTER_KEY: the secrets of this deployment were sealed with another key; "+
-				"give that one, or add it behind the new one after a comma: %w", err)
-		}
-		if ring.Stale(entry.Value()) {
-			if err := write(entry.Revision()); err != nil && !bus.IsStale(err) {
-				return nil, err
-			}
-		}
-		return ring, nil
 	}
 }
