@@ -229,7 +229,7 @@ func startNATS(cfg Config, dir *service.DataDir, kept secrets, log *zap.Logger) 
 	}
 	server, err := embedded.Start(o)
 	if err != nil {
-		return nil, fmt.Errorf("embedded NATS server: %w", err)
+		return nil, err
 	}
 	return server, nil
 }
