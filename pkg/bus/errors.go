@@ -26,9 +26,6 @@ const (
 // write it means that the partition is lost.
 func IsStale(err error) bool { return apiErrorCode(err) == codeStale }
 
-// IsKeyMissing says whether a bucket holds nothing at the key that was read.
-func IsKeyMissing(err error) bool { return errors.Is(err, jetstream.ErrKeyNotFound) }
-
 // IsWriteInFlight says whether the server refused a fenced write because another
 // one with the same fence is in flight (10164, only with replicas). Nothing was
 // stored and nothing is known about ownership: send the same message again.
