@@ -11,6 +11,7 @@ import (
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/bus/bustest"
 	"pairgate.dev/pkg/instance"
+	pb "pairgate.dev/proto/pairgate/v1"
 
 	renderer "pairgate.dev/services/qr-renderer"
 )
@@ -64,26 +65,9 @@ func raceCodes(t *testing.T, connect func(testing.TB) *bus.Conn, instances int) 
 	wg.Wait()
 	settled(t, conn)
 
-	c, err := conn.JetStream().OrderedConsumer(t.Context(), bus.StreamEvents, jetstream.OrderedConsumerConfig{FilterSubjects: []string{bus.AllEvents}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, err := c.Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	messages, err := c.Fetch(int(info.NumPending), jetstream.FetchMaxWait(20*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
 	last := map[string]uint64{} // of each instance's codes
-	shown, total := 0, 0
-	for msg := range messages.Messages() {
-		total++
-		e, err := bus.DecodeEventMsg(msg)
-		if err != nil {
-			t.Fatal(err)
-		}
+	shown := 0
+	for _, e := range stored(t, conn) {
 		switch who := e.GetInstance().GetId(); instance.Kind(e.GetKind()) {
 		case instance.KindCode:
 			last[who] = e.GetSequence()
@@ -94,9 +78,6 @@ func raceCodes(t *testing.T, connect func(testing.TB) *bus.Conn, instances int) 
 			}
 		}
 	}
-	if err := messages.Error(); err != nil || total != int(info.NumPending) {
-		t.Fatalf("read %d of %d messages: %v", total, info.NumPending, err)
-	}
 	superseded := 0.0
 	for _, m := range members {
 		superseded += m.value(t, "pairgate_qr_codes_dropped_total", "superseded")
@@ -105,4 +86,37 @@ func raceCodes(t *testing.T, connect func(testing.TB) *bus.Conn, instances int) 
 	if shown+int(superseded) < 3*instances {
 		t.Errorf("%d pictures and %v superseded of %d codes", shown, superseded, 3*instances)
 	}
+}
+
+// stored returns every event in the order of the stream. In a cluster a consumer
+// may not be reachable yet right after it was made; then another one is.
+func stored(t *testing.T, conn *bus.Conn) (events []*pb.Event) {
+	t.Helper()
+	bustest.CheckFor(t, 30*time.Second, func() error {
+		events = nil
+		c, err := conn.JetStream().OrderedConsumer(t.Context(), bus.StreamEvents, jetstream.OrderedConsumerConfig{FilterSubjects: []string{bus.AllEvents}})
+		if err != nil {
+			return err
+		}
+		info, err := c.Info(t.Context())
+		if err != nil {
+			return err
+		}
+		messages, err := c.Fetch(int(info.NumPending), jetstream.FetchMaxWait(10*time.Second))
+		if err != nil {
+			return err
+		}
+		for msg := range messages.Messages() {
+			e, err := bus.DecodeEventMsg(msg)
+			if err != nil {
+				return err
+			}
+			events = append(events, e)
+		}
+		if err := messages.Error(); err != nil || len(events) != int(info.NumPending) {
+			return fmt.Errorf("read %d of %d messages: %w", len(events), info.NumPending, err)
+		}
+		return nil
+	})
+	return events
 }
