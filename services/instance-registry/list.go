@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"encoding/base64"
 	"strings"
 
 	"pairgate.dev/pkg/instance"
@@ -29,29 +28,10 @@ func (r *registry) list(_ context.Context, req *pb.ListInstancesRequest) (*pb.Li
 			continue
 		}
 		if len(reply.Instances) == size {
-			reply.NextPageToken = pageToken(instance.ID(reply.Instances[size-1].GetId()))
+			reply.NextPageToken = instance.PageToken(instance.ID(reply.Instances[size-1].GetId()))
 			break
 		}
 		reply.Instances = append(reply.Instances, r.shown(rec))
 	}
 	return reply, nil
-}
-
-// A page token is opaque to users so that its content may change.
-const pageTokenPrefix = "after:"
-
-func pageToken(last instance.ID) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(pageTokenPrefix + string(last)))
-}
-
-func parsePageToken(token string) (after instance.ID, ok bool) {
-	if token == "" {
-		return "", true
-	}
-	text, err := base64.RawURLEncoding.DecodeString(token)
-	id, found := strings.CutPrefix(string(text), pageTokenPrefix)
-	if err != nil || !found {
-		return "", false
-	}
-	return instance.ParseID(id)
 }

@@ -147,7 +147,7 @@ func checkList(f *instance.FieldErrors, req *pb.ListInstancesRequest) (after ins
 	if req.GetProvider() != "" {
 		instance.CheckProvider(f, "provider", req.GetProvider())
 	}
-	after, ok := parsePageToken(req.GetPageToken())
+	after, ok := instance.ParsePageToken(req.GetPageToken())
 	if !ok {
 		f.Add("pageToken", "must be a nextPageToken of an earlier answer")
 	}

@@ -148,11 +148,11 @@ func TestListFilters(t *testing.T) {
 
 func FuzzPageToken(f *testing.F) {
 	f.Add("")
-	f.Add(pageToken("01890a5d-ac96-774b-bcce-b302099a8057"))
+	f.Add(instance.PageToken("01890a5d-ac96-774b-bcce-b302099a8057"))
 	f.Add("YWZ0ZXI6")
 	f.Fuzz(func(t *testing.T, token string) {
-		if id, ok := parsePageToken(token); ok && token != "" {
-			if again, ok := parsePageToken(pageToken(id)); !ok || again != id {
+		if id, ok := instance.ParsePageToken(token); ok && token != "" {
+			if again, ok := instance.ParsePageToken(instance.PageToken(id)); !ok || again != id {
 				t.Fatalf("%q gives %q", token, id)
 			}
 		}

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"encoding/base64"
 	"strings"
 
 	"pairgate.dev/pkg/instance"
@@ -12,7 +11,7 @@ import (
 // as the registry does over NATS; page tokens of both are the same. The
 // request must have passed CheckList.
 func (c *Client) List(req *pb.ListInstancesRequest) *pb.ListInstancesReply {
-	after, _ := parsePageToken(req.GetPageToken())
+	after, _ := instance.ParsePageToken(req.GetPageToken())
 	size := int(req.GetPageSize())
 	if size == 0 {
 		size = int(instance.DefaultPageSize)
@@ -29,7 +28,7 @@ func (c *Client) List(req *pb.ListInstancesRequest) *pb.ListInstancesReply {
 			continue
 		}
 		if len(reply.Instances) == size {
-			reply.NextPageToken = pageToken(instance.ID(reply.Instances[size-1].GetId()))
+			reply.NextPageToken = instance.PageToken(instance.ID(reply.Instances[size-1].GetId()))
 			break
 		}
 		reply.Instances = append(reply.Instances, c.shown(rec))
@@ -51,27 +50,8 @@ func CheckList(f *instance.FieldErrors, req *pb.ListInstancesRequest) {
 	if req.GetProvider() != "" {
 		instance.CheckProvider(f, "provider", req.GetProvider())
 	}
-	if _, ok := parsePageToken(req.GetPageToken()); !ok {
+	if _, ok := instance.ParsePageToken(req.GetPageToken()); !ok {
 		f.Add("pageToken", "must be a nextPageToken of an earlier answer")
 	}
 	instance.CheckPageSize(f, "pageSize", req.GetPageSize())
-}
-
-// A page token is opaque to users; its form is the registry's.
-const pageTokenPrefix = "after:"
-
-func pageToken(last instance.ID) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(pageTokenPrefix + string(last)))
-}
-
-func parsePageToken(token string) (after instance.ID, ok bool) {
-	if token == "" {
-		return "", true
-	}
-	text, err := base64.RawURLEncoding.DecodeString(token)
-	id, found := strings.CutPrefix(string(text), pageTokenPrefix)
-	if err != nil || !found {
-		return "", false
-	}
-	return instance.ParseID(id)
 }
