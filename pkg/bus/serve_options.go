@@ -30,8 +30,11 @@ type ServiceConfig struct {
 const (
 	// DefaultConcurrency is how many requests of one endpoint are handled at a time.
 	DefaultConcurrency = 64
-	// DefaultQueue is how many more may wait; those beyond are refused with CodeUnavailable.
-	DefaultQueue = 256
+	// DefaultQueue is how many more may wait; those beyond are refused with
+	// CodeUnavailable. A thousand customers who press "connect" in one moment are a
+	// burst to be served, and a registry on a synced disk does some 500 a second,
+	// so what waits here is answered well inside DefaultHandlerTimeout.
+	DefaultQueue = 2048
 	// DefaultHandlerTimeout is the deadline of a handler, counted from the request's
 	// arrival, when the caller does not wait for a shorter time.
 	DefaultHandlerTimeout = 10 * time.Second
