@@ -31,6 +31,27 @@ type PresenceSetter interface {
 	SetPresence(ctx context.Context, available bool) error
 }
 
+// VersionSetter is a driver that shows the messenger a client version, which can
+// be changed while sessions run. The messenger refuses a version that has grown
+// too old, for every session alike. While it is known to refuse the one in force,
+// Pair and Login need no connection to close with client_outdated; now and then
+// one is let through to find out whether that is still so.
+type VersionSetter interface {
+	// OwnVersion returns the version that the driver was built with.
+	OwnVersion() string
+
+	// SetClientVersion changes what sessions show that are opened from now on; open
+	// ones stay. Empty goes back to OwnVersion. It returns an error, and changes
+	// nothing, when the version does not have the messenger's form.
+	SetClientVersion(version string) error
+
+	// OnVersionVerdict has fn told when the messenger refuses a version that was not
+	// known to be refused, and when it accepts one that was. It is called once,
+	// before the first session is opened. fn may be called by any goroutine and does
+	// not block.
+	OnVersionVerdict(fn func(version string, refused bool))
+}
+
 // ErrNotAsked is returned by optional capabilities when the messenger has not asked for what was given.
 var ErrNotAsked = errors.New("the messenger has not asked for this")
 
