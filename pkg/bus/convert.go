@@ -23,6 +23,9 @@ func StatusToProto(s instance.Status) *pb.Status {
 		ObservedRequest: s.ObservedRequest,
 		Account:         AccountToProto(s.Account),
 		Passkey:         PasskeyToProto(s.Passkey),
+
+		PreviousPhase:    string(s.Previous),
+		PreviouslyLinked: s.PreviouslyLinked,
 	}
 }
 
@@ -40,6 +43,9 @@ func StatusFromProto(s *pb.Status) instance.Status {
 		ObservedRequest: s.GetObservedRequest(),
 		Account:         AccountFromProto(s.GetAccount()),
 		Passkey:         PasskeyFromProto(s.GetPasskey()),
+
+		Previous:         instance.Phase(s.GetPreviousPhase()),
+		PreviouslyLinked: s.GetPreviouslyLinked(),
 	}
 }
 

@@ -39,7 +39,10 @@ const (
 type Machine struct {
 	backoff Backoff
 	status  Status
-	wish    Wish
+	// told and toldLinked are what the last published status said, whoever published it.
+	told       Phase
+	toldLinked bool
+	wish       Wish
 	// handled is the last request acted on; what is published as observed.
 	handled uint64
 	// linked says that the key store holds keys.
@@ -167,6 +170,8 @@ func (m *Machine) publish() {
 		account := m.account
 		m.status.Account = &account
 	}
+	m.status.Previous, m.status.PreviouslyLinked = m.told, m.toldLinked
+	m.told, m.toldLinked = m.status.Phase, m.linked
 	m.emit(PublishStatus{Status: m.status})
 }
 

@@ -12,6 +12,7 @@ func (m *Machine) adopt(in Adopt) {
 		return
 	}
 	m.status = *in.Last
+	m.told, m.toldLinked = in.Last.Phase, in.Last.Account != nil
 	m.status.Epoch = in.Epoch
 	m.handled = in.Last.ObservedRequest
 	if m.status.Phase == Deleted {

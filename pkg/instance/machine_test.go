@@ -46,6 +46,10 @@ func (l *life) step(in instance.Input) {
 	for _, out := range l.m.Step(l.now, in) {
 		switch out := out.(type) {
 		case instance.PublishStatus:
+			if previous := l.last; previous != nil && (out.Status.Previous != previous.Phase || out.Status.PreviouslyLinked != (previous.Account != nil)) ||
+				previous == nil && out.Status.Previous != "" {
+				l.t.Fatalf("a status says that %q was before it, linked %v, after %+v", out.Status.Previous, out.Status.PreviouslyLinked, previous)
+			}
 			l.last = &out.Status
 			l.got = append(l.got, string(out.Status.Phase)+"/"+string(out.Status.Reason))
 		case instance.PublishCode:

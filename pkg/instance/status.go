@@ -32,6 +32,11 @@ type Status struct {
 	Account *Account
 	// Passkey is set only in phase PasskeyRequired.
 	Passkey *Passkey
+	// Previous is the phase of the status before, empty for the first, and
+	// PreviouslyLinked whether there was an account then: who shows phases in words
+	// of his own tells by them what is a change in his words.
+	Previous         Phase
+	PreviouslyLinked bool
 }
 
 // Passkey is a WebAuthn challenge that finishes a link.

@@ -1244,6 +1244,229 @@ func (x *ResolveTokenReply) GetInstanceIds() []string {
 	return nil
 }
 
+// RevealRequest: pairgate.v1.instances.reveal, used by gateways for the answers of
+// imitated products that show secrets again. Only the gateway's NATS user may send it.
+type RevealRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ids, at most 500. Ids that are unknown or deleted are left out of the reply.
+	InstanceIds   []string `protobuf:"bytes,1,rep,name=instance_ids,json=instanceIds,proto3" json:"instance_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevealRequest) Reset() {
+	*x = RevealRequest{}
+	mi := &file_pairgate_v1_api_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevealRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevealRequest) ProtoMessage() {}
+
+func (x *RevealRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pairgate_v1_api_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevealRequest.ProtoReflect.Descriptor instead.
+func (*RevealRequest) Descriptor() ([]byte, []int) {
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RevealRequest) GetInstanceIds() []string {
+	if x != nil {
+		return x.InstanceIds
+	}
+	return nil
+}
+
+type RevealReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Secrets       []*InstanceSecrets     `protobuf:"bytes,1,rep,name=secrets,proto3" json:"secrets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevealReply) Reset() {
+	*x = RevealReply{}
+	mi := &file_pairgate_v1_api_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevealReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevealReply) ProtoMessage() {}
+
+func (x *RevealReply) ProtoReflect() protoreflect.Message {
+	mi := &file_pairgate_v1_api_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevealReply.ProtoReflect.Descriptor instead.
+func (*RevealReply) Descriptor() ([]byte, []int) {
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *RevealReply) GetSecrets() []*InstanceSecrets {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
+}
+
+// InstanceSecrets are what the registry keeps sealed of one instance.
+type InstanceSecrets struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	InstanceId    string                 `protobuf:"bytes,1,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	Token         string                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	ProxyPassword string                 `protobuf:"bytes,3,opt,name=proxy_password,json=proxyPassword,proto3" json:"proxy_password,omitempty"`
+	// Label given at creation; empty for none.
+	Label string `protobuf:"bytes,4,opt,name=label,proto3" json:"label,omitempty"`
+	// Values of the headers of its webhooks of the formats green-api and evolution.
+	Webhooks      []*WebhookHeaders `protobuf:"bytes,5,rep,name=webhooks,proto3" json:"webhooks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstanceSecrets) Reset() {
+	*x = InstanceSecrets{}
+	mi := &file_pairgate_v1_api_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstanceSecrets) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstanceSecrets) ProtoMessage() {}
+
+func (x *InstanceSecrets) ProtoReflect() protoreflect.Message {
+	mi := &file_pairgate_v1_api_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstanceSecrets.ProtoReflect.Descriptor instead.
+func (*InstanceSecrets) Descriptor() ([]byte, []int) {
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *InstanceSecrets) GetInstanceId() string {
+	if x != nil {
+		return x.InstanceId
+	}
+	return ""
+}
+
+func (x *InstanceSecrets) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *InstanceSecrets) GetProxyPassword() string {
+	if x != nil {
+		return x.ProxyPassword
+	}
+	return ""
+}
+
+func (x *InstanceSecrets) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *InstanceSecrets) GetWebhooks() []*WebhookHeaders {
+	if x != nil {
+		return x.Webhooks
+	}
+	return nil
+}
+
+// WebhookHeaders are the headers of one webhook with their values.
+type WebhookHeaders struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WebhookId     string                 `protobuf:"bytes,1,opt,name=webhook_id,json=webhookId,proto3" json:"webhook_id,omitempty"`
+	Headers       map[string]string      `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookHeaders) Reset() {
+	*x = WebhookHeaders{}
+	mi := &file_pairgate_v1_api_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookHeaders) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookHeaders) ProtoMessage() {}
+
+func (x *WebhookHeaders) ProtoReflect() protoreflect.Message {
+	mi := &file_pairgate_v1_api_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookHeaders.ProtoReflect.Descriptor instead.
+func (*WebhookHeaders) Descriptor() ([]byte, []int) {
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *WebhookHeaders) GetWebhookId() string {
+	if x != nil {
+		return x.WebhookId
+	}
+	return ""
+}
+
+func (x *WebhookHeaders) GetHeaders() map[string]string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
 // GetSettingsRequest: pairgate.v1.settings.get
 type GetSettingsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1253,7 +1476,7 @@ type GetSettingsRequest struct {
 
 func (x *GetSettingsRequest) Reset() {
 	*x = GetSettingsRequest{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[21]
+	mi := &file_pairgate_v1_api_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1265,7 +1488,7 @@ func (x *GetSettingsRequest) String() string {
 func (*GetSettingsRequest) ProtoMessage() {}
 
 func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[21]
+	mi := &file_pairgate_v1_api_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1278,7 +1501,7 @@ func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsRequest.ProtoReflect.Descriptor instead.
 func (*GetSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{21}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{25}
 }
 
 // Settings are what an operator changes at run time, for all instances.
@@ -1293,7 +1516,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[22]
+	mi := &file_pairgate_v1_api_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +1528,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[22]
+	mi := &file_pairgate_v1_api_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +1541,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{22}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Settings) GetWhatsappVersion() string {
@@ -1344,7 +1567,7 @@ type GetSettingsReply struct {
 
 func (x *GetSettingsReply) Reset() {
 	*x = GetSettingsReply{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[23]
+	mi := &file_pairgate_v1_api_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +1579,7 @@ func (x *GetSettingsReply) String() string {
 func (*GetSettingsReply) ProtoMessage() {}
 
 func (x *GetSettingsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[23]
+	mi := &file_pairgate_v1_api_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,7 +1592,7 @@ func (x *GetSettingsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsReply.ProtoReflect.Descriptor instead.
 func (*GetSettingsReply) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{23}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetSettingsReply) GetSettings() *Settings {
@@ -1389,7 +1612,7 @@ type UpdateSettingsRequest struct {
 
 func (x *UpdateSettingsRequest) Reset() {
 	*x = UpdateSettingsRequest{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[24]
+	mi := &file_pairgate_v1_api_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1401,7 +1624,7 @@ func (x *UpdateSettingsRequest) String() string {
 func (*UpdateSettingsRequest) ProtoMessage() {}
 
 func (x *UpdateSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[24]
+	mi := &file_pairgate_v1_api_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1414,7 +1637,7 @@ func (x *UpdateSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSettingsRequest.ProtoReflect.Descriptor instead.
 func (*UpdateSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{24}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *UpdateSettingsRequest) GetWhatsappVersion() string {
@@ -1433,7 +1656,7 @@ type UpdateSettingsReply struct {
 
 func (x *UpdateSettingsReply) Reset() {
 	*x = UpdateSettingsReply{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[25]
+	mi := &file_pairgate_v1_api_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1445,7 +1668,7 @@ func (x *UpdateSettingsReply) String() string {
 func (*UpdateSettingsReply) ProtoMessage() {}
 
 func (x *UpdateSettingsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[25]
+	mi := &file_pairgate_v1_api_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1458,7 +1681,7 @@ func (x *UpdateSettingsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSettingsReply.ProtoReflect.Descriptor instead.
 func (*UpdateSettingsReply) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{25}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *UpdateSettingsReply) GetSettings() *Settings {
@@ -1478,7 +1701,7 @@ type GetQrRequest struct {
 
 func (x *GetQrRequest) Reset() {
 	*x = GetQrRequest{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[26]
+	mi := &file_pairgate_v1_api_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1490,7 +1713,7 @@ func (x *GetQrRequest) String() string {
 func (*GetQrRequest) ProtoMessage() {}
 
 func (x *GetQrRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[26]
+	mi := &file_pairgate_v1_api_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1503,7 +1726,7 @@ func (x *GetQrRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQrRequest.ProtoReflect.Descriptor instead.
 func (*GetQrRequest) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{26}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetQrRequest) GetRef() string {
@@ -1523,7 +1746,7 @@ type GetQrReply struct {
 
 func (x *GetQrReply) Reset() {
 	*x = GetQrReply{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[27]
+	mi := &file_pairgate_v1_api_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1758,7 @@ func (x *GetQrReply) String() string {
 func (*GetQrReply) ProtoMessage() {}
 
 func (x *GetQrReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[27]
+	mi := &file_pairgate_v1_api_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1771,7 @@ func (x *GetQrReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQrReply.ProtoReflect.Descriptor instead.
 func (*GetQrReply) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{27}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetQrReply) GetQr() *Qr {
@@ -1589,7 +1812,7 @@ type RenderQrRequest struct {
 
 func (x *RenderQrRequest) Reset() {
 	*x = RenderQrRequest{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[28]
+	mi := &file_pairgate_v1_api_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1601,7 +1824,7 @@ func (x *RenderQrRequest) String() string {
 func (*RenderQrRequest) ProtoMessage() {}
 
 func (x *RenderQrRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[28]
+	mi := &file_pairgate_v1_api_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1614,7 +1837,7 @@ func (x *RenderQrRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenderQrRequest.ProtoReflect.Descriptor instead.
 func (*RenderQrRequest) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{28}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RenderQrRequest) GetText() string {
@@ -1683,7 +1906,7 @@ type RenderQrReply struct {
 
 func (x *RenderQrReply) Reset() {
 	*x = RenderQrReply{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[29]
+	mi := &file_pairgate_v1_api_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1695,7 +1918,7 @@ func (x *RenderQrReply) String() string {
 func (*RenderQrReply) ProtoMessage() {}
 
 func (x *RenderQrReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[29]
+	mi := &file_pairgate_v1_api_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1708,7 +1931,7 @@ func (x *RenderQrReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenderQrReply.ProtoReflect.Descriptor instead.
 func (*RenderQrReply) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{29}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RenderQrReply) GetImage() []byte {
@@ -1737,7 +1960,7 @@ type CreateWebhookRequest struct {
 
 func (x *CreateWebhookRequest) Reset() {
 	*x = CreateWebhookRequest{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[30]
+	mi := &file_pairgate_v1_api_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1749,7 +1972,7 @@ func (x *CreateWebhookRequest) String() string {
 func (*CreateWebhookRequest) ProtoMessage() {}
 
 func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[30]
+	mi := &file_pairgate_v1_api_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1762,7 +1985,7 @@ func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*CreateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{30}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CreateWebhookRequest) GetRef() string {
@@ -1788,7 +2011,7 @@ type CreateWebhookReply struct {
 
 func (x *CreateWebhookReply) Reset() {
 	*x = CreateWebhookReply{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[31]
+	mi := &file_pairgate_v1_api_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +2023,7 @@ func (x *CreateWebhookReply) String() string {
 func (*CreateWebhookReply) ProtoMessage() {}
 
 func (x *CreateWebhookReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[31]
+	mi := &file_pairgate_v1_api_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +2036,7 @@ func (x *CreateWebhookReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWebhookReply.ProtoReflect.Descriptor instead.
 func (*CreateWebhookReply) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{31}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CreateWebhookReply) GetWebhook() *Webhook {
@@ -1836,7 +2059,7 @@ type ListWebhooksRequest struct {
 
 func (x *ListWebhooksRequest) Reset() {
 	*x = ListWebhooksRequest{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[32]
+	mi := &file_pairgate_v1_api_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +2071,7 @@ func (x *ListWebhooksRequest) String() string {
 func (*ListWebhooksRequest) ProtoMessage() {}
 
 func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[32]
+	mi := &file_pairgate_v1_api_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +2084,7 @@ func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksRequest.ProtoReflect.Descriptor instead.
 func (*ListWebhooksRequest) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{32}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListWebhooksRequest) GetRef() string {
@@ -1887,7 +2110,7 @@ type ListWebhooksReply struct {
 
 func (x *ListWebhooksReply) Reset() {
 	*x = ListWebhooksReply{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[33]
+	mi := &file_pairgate_v1_api_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1899,7 +2122,7 @@ func (x *ListWebhooksReply) String() string {
 func (*ListWebhooksReply) ProtoMessage() {}
 
 func (x *ListWebhooksReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[33]
+	mi := &file_pairgate_v1_api_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1912,7 +2135,7 @@ func (x *ListWebhooksReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksReply.ProtoReflect.Descriptor instead.
 func (*ListWebhooksReply) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{33}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListWebhooksReply) GetWebhooks() []*Webhook {
@@ -1944,7 +2167,7 @@ type UpdateWebhookRequest struct {
 
 func (x *UpdateWebhookRequest) Reset() {
 	*x = UpdateWebhookRequest{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[34]
+	mi := &file_pairgate_v1_api_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1956,7 +2179,7 @@ func (x *UpdateWebhookRequest) String() string {
 func (*UpdateWebhookRequest) ProtoMessage() {}
 
 func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[34]
+	mi := &file_pairgate_v1_api_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1969,7 +2192,7 @@ func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*UpdateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{34}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *UpdateWebhookRequest) GetWebhookId() string {
@@ -2052,7 +2275,7 @@ type EventKinds struct {
 
 func (x *EventKinds) Reset() {
 	*x = EventKinds{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[35]
+	mi := &file_pairgate_v1_api_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +2287,7 @@ func (x *EventKinds) String() string {
 func (*EventKinds) ProtoMessage() {}
 
 func (x *EventKinds) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[35]
+	mi := &file_pairgate_v1_api_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,7 +2300,7 @@ func (x *EventKinds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventKinds.ProtoReflect.Descriptor instead.
 func (*EventKinds) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{35}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *EventKinds) GetKinds() []string {
@@ -2097,7 +2320,7 @@ type HeaderValues struct {
 
 func (x *HeaderValues) Reset() {
 	*x = HeaderValues{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[36]
+	mi := &file_pairgate_v1_api_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2109,7 +2332,7 @@ func (x *HeaderValues) String() string {
 func (*HeaderValues) ProtoMessage() {}
 
 func (x *HeaderValues) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[36]
+	mi := &file_pairgate_v1_api_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2122,7 +2345,7 @@ func (x *HeaderValues) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeaderValues.ProtoReflect.Descriptor instead.
 func (*HeaderValues) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{36}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *HeaderValues) GetValues() map[string]string {
@@ -2141,7 +2364,7 @@ type UpdateWebhookReply struct {
 
 func (x *UpdateWebhookReply) Reset() {
 	*x = UpdateWebhookReply{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[37]
+	mi := &file_pairgate_v1_api_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2153,7 +2376,7 @@ func (x *UpdateWebhookReply) String() string {
 func (*UpdateWebhookReply) ProtoMessage() {}
 
 func (x *UpdateWebhookReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[37]
+	mi := &file_pairgate_v1_api_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2166,7 +2389,7 @@ func (x *UpdateWebhookReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWebhookReply.ProtoReflect.Descriptor instead.
 func (*UpdateWebhookReply) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{37}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *UpdateWebhookReply) GetWebhook() *Webhook {
@@ -2187,7 +2410,7 @@ type DeleteWebhookRequest struct {
 
 func (x *DeleteWebhookRequest) Reset() {
 	*x = DeleteWebhookRequest{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[38]
+	mi := &file_pairgate_v1_api_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2199,7 +2422,7 @@ func (x *DeleteWebhookRequest) String() string {
 func (*DeleteWebhookRequest) ProtoMessage() {}
 
 func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[38]
+	mi := &file_pairgate_v1_api_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2212,7 +2435,7 @@ func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{38}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DeleteWebhookRequest) GetWebhookId() string {
@@ -2237,7 +2460,7 @@ type DeleteWebhookReply struct {
 
 func (x *DeleteWebhookReply) Reset() {
 	*x = DeleteWebhookReply{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[39]
+	mi := &file_pairgate_v1_api_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2472,7 @@ func (x *DeleteWebhookReply) String() string {
 func (*DeleteWebhookReply) ProtoMessage() {}
 
 func (x *DeleteWebhookReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[39]
+	mi := &file_pairgate_v1_api_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2485,7 @@ func (x *DeleteWebhookReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookReply.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookReply) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{39}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{43}
 }
 
 // TestWebhookRequest: pairgate.v1.webhooks.test
@@ -2276,7 +2499,7 @@ type TestWebhookRequest struct {
 
 func (x *TestWebhookRequest) Reset() {
 	*x = TestWebhookRequest{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[40]
+	mi := &file_pairgate_v1_api_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2288,7 +2511,7 @@ func (x *TestWebhookRequest) String() string {
 func (*TestWebhookRequest) ProtoMessage() {}
 
 func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[40]
+	mi := &file_pairgate_v1_api_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2301,7 +2524,7 @@ func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestWebhookRequest.ProtoReflect.Descriptor instead.
 func (*TestWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{40}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TestWebhookRequest) GetWebhookId() string {
@@ -2327,7 +2550,7 @@ type TestWebhookReply struct {
 
 func (x *TestWebhookReply) Reset() {
 	*x = TestWebhookReply{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[41]
+	mi := &file_pairgate_v1_api_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2339,7 +2562,7 @@ func (x *TestWebhookReply) String() string {
 func (*TestWebhookReply) ProtoMessage() {}
 
 func (x *TestWebhookReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[41]
+	mi := &file_pairgate_v1_api_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2352,7 +2575,7 @@ func (x *TestWebhookReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestWebhookReply.ProtoReflect.Descriptor instead.
 func (*TestWebhookReply) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{41}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *TestWebhookReply) GetAttempt() *DeliveryAttempt {
@@ -2378,7 +2601,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[42]
+	mi := &file_pairgate_v1_api_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2390,7 +2613,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[42]
+	mi := &file_pairgate_v1_api_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2403,7 +2626,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{42}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListDeliveriesRequest) GetWebhookId() string {
@@ -2451,7 +2674,7 @@ type ListDeliveriesReply struct {
 
 func (x *ListDeliveriesReply) Reset() {
 	*x = ListDeliveriesReply{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[43]
+	mi := &file_pairgate_v1_api_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2463,7 +2686,7 @@ func (x *ListDeliveriesReply) String() string {
 func (*ListDeliveriesReply) ProtoMessage() {}
 
 func (x *ListDeliveriesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[43]
+	mi := &file_pairgate_v1_api_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2476,7 +2699,7 @@ func (x *ListDeliveriesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesReply.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesReply) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{43}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListDeliveriesReply) GetDeliveries() []*Delivery {
@@ -2505,7 +2728,7 @@ type RedeliverRequest struct {
 
 func (x *RedeliverRequest) Reset() {
 	*x = RedeliverRequest{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[44]
+	mi := &file_pairgate_v1_api_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2517,7 +2740,7 @@ func (x *RedeliverRequest) String() string {
 func (*RedeliverRequest) ProtoMessage() {}
 
 func (x *RedeliverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[44]
+	mi := &file_pairgate_v1_api_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2530,7 +2753,7 @@ func (x *RedeliverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeliverRequest.ProtoReflect.Descriptor instead.
 func (*RedeliverRequest) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{44}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RedeliverRequest) GetDeliveryId() string {
@@ -2556,7 +2779,7 @@ type RedeliverReply struct {
 
 func (x *RedeliverReply) Reset() {
 	*x = RedeliverReply{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[45]
+	mi := &file_pairgate_v1_api_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2568,7 +2791,7 @@ func (x *RedeliverReply) String() string {
 func (*RedeliverReply) ProtoMessage() {}
 
 func (x *RedeliverReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[45]
+	mi := &file_pairgate_v1_api_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2581,7 +2804,7 @@ func (x *RedeliverReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeliverReply.ProtoReflect.Descriptor instead.
 func (*RedeliverReply) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{45}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RedeliverReply) GetDelivery() *Delivery {
@@ -2609,7 +2832,7 @@ type ReplayRequest struct {
 
 func (x *ReplayRequest) Reset() {
 	*x = ReplayRequest{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[46]
+	mi := &file_pairgate_v1_api_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2621,7 +2844,7 @@ func (x *ReplayRequest) String() string {
 func (*ReplayRequest) ProtoMessage() {}
 
 func (x *ReplayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[46]
+	mi := &file_pairgate_v1_api_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2634,7 +2857,7 @@ func (x *ReplayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayRequest.ProtoReflect.Descriptor instead.
 func (*ReplayRequest) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{46}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ReplayRequest) GetWebhookId() string {
@@ -2688,7 +2911,7 @@ type ReplayReply struct {
 
 func (x *ReplayReply) Reset() {
 	*x = ReplayReply{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[47]
+	mi := &file_pairgate_v1_api_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2700,7 +2923,7 @@ func (x *ReplayReply) String() string {
 func (*ReplayReply) ProtoMessage() {}
 
 func (x *ReplayReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[47]
+	mi := &file_pairgate_v1_api_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2713,7 +2936,7 @@ func (x *ReplayReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayReply.ProtoReflect.Descriptor instead.
 func (*ReplayReply) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{47}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ReplayReply) GetDeliveries() uint64 {
@@ -2754,7 +2977,7 @@ type TouchRequest struct {
 
 func (x *TouchRequest) Reset() {
 	*x = TouchRequest{}
-	mi := &file_pairgate_v1_api_proto_msgTypes[48]
+	mi := &file_pairgate_v1_api_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2766,7 +2989,7 @@ func (x *TouchRequest) String() string {
 func (*TouchRequest) ProtoMessage() {}
 
 func (x *TouchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_api_proto_msgTypes[48]
+	mi := &file_pairgate_v1_api_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2779,7 +3002,7 @@ func (x *TouchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TouchRequest.ProtoReflect.Descriptor instead.
 func (*TouchRequest) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{48}
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{52}
 }
 
 var File_pairgate_v1_api_proto protoreflect.FileDescriptor
@@ -2870,7 +3093,25 @@ const file_pairgate_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"token_hash\x18\x01 \x01(\tR\ttokenHash\"6\n" +
 	"\x11ResolveTokenReply\x12!\n" +
-	"\finstance_ids\x18\x01 \x03(\tR\vinstanceIds\"\x14\n" +
+	"\finstance_ids\x18\x01 \x03(\tR\vinstanceIds\"2\n" +
+	"\rRevealRequest\x12!\n" +
+	"\finstance_ids\x18\x01 \x03(\tR\vinstanceIds\"E\n" +
+	"\vRevealReply\x126\n" +
+	"\asecrets\x18\x01 \x03(\v2\x1c.pairgate.v1.InstanceSecretsR\asecrets\"\xbe\x01\n" +
+	"\x0fInstanceSecrets\x12\x1f\n" +
+	"\vinstance_id\x18\x01 \x01(\tR\n" +
+	"instanceId\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\x12%\n" +
+	"\x0eproxy_password\x18\x03 \x01(\tR\rproxyPassword\x12\x14\n" +
+	"\x05label\x18\x04 \x01(\tR\x05label\x127\n" +
+	"\bwebhooks\x18\x05 \x03(\v2\x1b.pairgate.v1.WebhookHeadersR\bwebhooks\"\xaf\x01\n" +
+	"\x0eWebhookHeaders\x12\x1d\n" +
+	"\n" +
+	"webhook_id\x18\x01 \x01(\tR\twebhookId\x12B\n" +
+	"\aheaders\x18\x02 \x03(\v2(.pairgate.v1.WebhookHeaders.HeadersEntryR\aheaders\x1a:\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x14\n" +
 	"\x12GetSettingsRequest\"p\n" +
 	"\bSettings\x12)\n" +
 	"\x10whatsapp_version\x18\x01 \x01(\tR\x0fwhatsappVersion\x129\n" +
@@ -3002,7 +3243,7 @@ func file_pairgate_v1_api_proto_rawDescGZIP() []byte {
 	return file_pairgate_v1_api_proto_rawDescData
 }
 
-var file_pairgate_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_pairgate_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_pairgate_v1_api_proto_goTypes = []any{
 	(*CreateInstanceRequest)(nil), // 0: pairgate.v1.CreateInstanceRequest
 	(*CreateInstanceReply)(nil),   // 1: pairgate.v1.CreateInstanceReply
@@ -3025,82 +3266,90 @@ var file_pairgate_v1_api_proto_goTypes = []any{
 	(*RotateTokenReply)(nil),      // 18: pairgate.v1.RotateTokenReply
 	(*ResolveTokenRequest)(nil),   // 19: pairgate.v1.ResolveTokenRequest
 	(*ResolveTokenReply)(nil),     // 20: pairgate.v1.ResolveTokenReply
-	(*GetSettingsRequest)(nil),    // 21: pairgate.v1.GetSettingsRequest
-	(*Settings)(nil),              // 22: pairgate.v1.Settings
-	(*GetSettingsReply)(nil),      // 23: pairgate.v1.GetSettingsReply
-	(*UpdateSettingsRequest)(nil), // 24: pairgate.v1.UpdateSettingsRequest
-	(*UpdateSettingsReply)(nil),   // 25: pairgate.v1.UpdateSettingsReply
-	(*GetQrRequest)(nil),          // 26: pairgate.v1.GetQrRequest
-	(*GetQrReply)(nil),            // 27: pairgate.v1.GetQrReply
-	(*RenderQrRequest)(nil),       // 28: pairgate.v1.RenderQrRequest
-	(*RenderQrReply)(nil),         // 29: pairgate.v1.RenderQrReply
-	(*CreateWebhookRequest)(nil),  // 30: pairgate.v1.CreateWebhookRequest
-	(*CreateWebhookReply)(nil),    // 31: pairgate.v1.CreateWebhookReply
-	(*ListWebhooksRequest)(nil),   // 32: pairgate.v1.ListWebhooksRequest
-	(*ListWebhooksReply)(nil),     // 33: pairgate.v1.ListWebhooksReply
-	(*UpdateWebhookRequest)(nil),  // 34: pairgate.v1.UpdateWebhookRequest
-	(*EventKinds)(nil),            // 35: pairgate.v1.EventKinds
-	(*HeaderValues)(nil),          // 36: pairgate.v1.HeaderValues
-	(*UpdateWebhookReply)(nil),    // 37: pairgate.v1.UpdateWebhookReply
-	(*DeleteWebhookRequest)(nil),  // 38: pairgate.v1.DeleteWebhookRequest
-	(*DeleteWebhookReply)(nil),    // 39: pairgate.v1.DeleteWebhookReply
-	(*TestWebhookRequest)(nil),    // 40: pairgate.v1.TestWebhookRequest
-	(*TestWebhookReply)(nil),      // 41: pairgate.v1.TestWebhookReply
-	(*ListDeliveriesRequest)(nil), // 42: pairgate.v1.ListDeliveriesRequest
-	(*ListDeliveriesReply)(nil),   // 43: pairgate.v1.ListDeliveriesReply
-	(*RedeliverRequest)(nil),      // 44: pairgate.v1.RedeliverRequest
-	(*RedeliverReply)(nil),        // 45: pairgate.v1.RedeliverReply
-	(*ReplayRequest)(nil),         // 46: pairgate.v1.ReplayRequest
-	(*ReplayReply)(nil),           // 47: pairgate.v1.ReplayReply
-	(*TouchRequest)(nil),          // 48: pairgate.v1.TouchRequest
-	nil,                           // 49: pairgate.v1.HeaderValues.ValuesEntry
-	(*WebhookSpec)(nil),           // 50: pairgate.v1.WebhookSpec
-	(*InstanceSettings)(nil),      // 51: pairgate.v1.InstanceSettings
-	(*Proxy)(nil),                 // 52: pairgate.v1.Proxy
-	(*Instance)(nil),              // 53: pairgate.v1.Instance
-	(*Webhook)(nil),               // 54: pairgate.v1.Webhook
-	(*Status)(nil),                // 55: pairgate.v1.Status
-	(*timestamppb.Timestamp)(nil), // 56: google.protobuf.Timestamp
-	(*Qr)(nil),                    // 57: pairgate.v1.Qr
-	(*DeliveryAttempt)(nil),       // 58: pairgate.v1.DeliveryAttempt
-	(*Delivery)(nil),              // 59: pairgate.v1.Delivery
+	(*RevealRequest)(nil),         // 21: pairgate.v1.RevealRequest
+	(*RevealReply)(nil),           // 22: pairgate.v1.RevealReply
+	(*InstanceSecrets)(nil),       // 23: pairgate.v1.InstanceSecrets
+	(*WebhookHeaders)(nil),        // 24: pairgate.v1.WebhookHeaders
+	(*GetSettingsRequest)(nil),    // 25: pairgate.v1.GetSettingsRequest
+	(*Settings)(nil),              // 26: pairgate.v1.Settings
+	(*GetSettingsReply)(nil),      // 27: pairgate.v1.GetSettingsReply
+	(*UpdateSettingsRequest)(nil), // 28: pairgate.v1.UpdateSettingsRequest
+	(*UpdateSettingsReply)(nil),   // 29: pairgate.v1.UpdateSettingsReply
+	(*GetQrRequest)(nil),          // 30: pairgate.v1.GetQrRequest
+	(*GetQrReply)(nil),            // 31: pairgate.v1.GetQrReply
+	(*RenderQrRequest)(nil),       // 32: pairgate.v1.RenderQrRequest
+	(*RenderQrReply)(nil),         // 33: pairgate.v1.RenderQrReply
+	(*CreateWebhookRequest)(nil),  // 34: pairgate.v1.CreateWebhookRequest
+	(*CreateWebhookReply)(nil),    // 35: pairgate.v1.CreateWebhookReply
+	(*ListWebhooksRequest)(nil),   // 36: pairgate.v1.ListWebhooksRequest
+	(*ListWebhooksReply)(nil),     // 37: pairgate.v1.ListWebhooksReply
+	(*UpdateWebhookRequest)(nil),  // 38: pairgate.v1.UpdateWebhookRequest
+	(*EventKinds)(nil),            // 39: pairgate.v1.EventKinds
+	(*HeaderValues)(nil),          // 40: pairgate.v1.HeaderValues
+	(*UpdateWebhookReply)(nil),    // 41: pairgate.v1.UpdateWebhookReply
+	(*DeleteWebhookRequest)(nil),  // 42: pairgate.v1.DeleteWebhookRequest
+	(*DeleteWebhookReply)(nil),    // 43: pairgate.v1.DeleteWebhookReply
+	(*TestWebhookRequest)(nil),    // 44: pairgate.v1.TestWebhookRequest
+	(*TestWebhookReply)(nil),      // 45: pairgate.v1.TestWebhookReply
+	(*ListDeliveriesRequest)(nil), // 46: pairgate.v1.ListDeliveriesRequest
+	(*ListDeliveriesReply)(nil),   // 47: pairgate.v1.ListDeliveriesReply
+	(*RedeliverRequest)(nil),      // 48: pairgate.v1.RedeliverRequest
+	(*RedeliverReply)(nil),        // 49: pairgate.v1.RedeliverReply
+	(*ReplayRequest)(nil),         // 50: pairgate.v1.ReplayRequest
+	(*ReplayReply)(nil),           // 51: pairgate.v1.ReplayReply
+	(*TouchRequest)(nil),          // 52: pairgate.v1.TouchRequest
+	nil,                           // 53: pairgate.v1.WebhookHeaders.HeadersEntry
+	nil,                           // 54: pairgate.v1.HeaderValues.ValuesEntry
+	(*WebhookSpec)(nil),           // 55: pairgate.v1.WebhookSpec
+	(*InstanceSettings)(nil),      // 56: pairgate.v1.InstanceSettings
+	(*Proxy)(nil),                 // 57: pairgate.v1.Proxy
+	(*Instance)(nil),              // 58: pairgate.v1.Instance
+	(*Webhook)(nil),               // 59: pairgate.v1.Webhook
+	(*Status)(nil),                // 60: pairgate.v1.Status
+	(*timestamppb.Timestamp)(nil), // 61: google.protobuf.Timestamp
+	(*Qr)(nil),                    // 62: pairgate.v1.Qr
+	(*DeliveryAttempt)(nil),       // 63: pairgate.v1.DeliveryAttempt
+	(*Delivery)(nil),              // 64: pairgate.v1.Delivery
 }
 var file_pairgate_v1_api_proto_depIdxs = []int32{
-	50, // 0: pairgate.v1.CreateInstanceRequest.webhooks:type_name -> pairgate.v1.WebhookSpec
-	51, // 1: pairgate.v1.CreateInstanceRequest.settings:type_name -> pairgate.v1.InstanceSettings
-	52, // 2: pairgate.v1.CreateInstanceRequest.proxy:type_name -> pairgate.v1.Proxy
-	53, // 3: pairgate.v1.CreateInstanceReply.instance:type_name -> pairgate.v1.Instance
-	54, // 4: pairgate.v1.CreateInstanceReply.webhooks:type_name -> pairgate.v1.Webhook
-	53, // 5: pairgate.v1.GetInstanceReply.instance:type_name -> pairgate.v1.Instance
-	53, // 6: pairgate.v1.ListInstancesReply.instances:type_name -> pairgate.v1.Instance
-	51, // 7: pairgate.v1.UpdateInstanceRequest.settings:type_name -> pairgate.v1.InstanceSettings
-	52, // 8: pairgate.v1.UpdateInstanceRequest.proxy:type_name -> pairgate.v1.Proxy
-	53, // 9: pairgate.v1.UpdateInstanceReply.instance:type_name -> pairgate.v1.Instance
-	55, // 10: pairgate.v1.CommandReply.status:type_name -> pairgate.v1.Status
-	55, // 11: pairgate.v1.SessionReply.status:type_name -> pairgate.v1.Status
-	56, // 12: pairgate.v1.Settings.updated_at:type_name -> google.protobuf.Timestamp
-	22, // 13: pairgate.v1.GetSettingsReply.settings:type_name -> pairgate.v1.Settings
-	22, // 14: pairgate.v1.UpdateSettingsReply.settings:type_name -> pairgate.v1.Settings
-	57, // 15: pairgate.v1.GetQrReply.qr:type_name -> pairgate.v1.Qr
-	55, // 16: pairgate.v1.GetQrReply.status:type_name -> pairgate.v1.Status
-	50, // 17: pairgate.v1.CreateWebhookRequest.webhook:type_name -> pairgate.v1.WebhookSpec
-	54, // 18: pairgate.v1.CreateWebhookReply.webhook:type_name -> pairgate.v1.Webhook
-	54, // 19: pairgate.v1.ListWebhooksReply.webhooks:type_name -> pairgate.v1.Webhook
-	35, // 20: pairgate.v1.UpdateWebhookRequest.events:type_name -> pairgate.v1.EventKinds
-	36, // 21: pairgate.v1.UpdateWebhookRequest.headers:type_name -> pairgate.v1.HeaderValues
-	49, // 22: pairgate.v1.HeaderValues.values:type_name -> pairgate.v1.HeaderValues.ValuesEntry
-	54, // 23: pairgate.v1.UpdateWebhookReply.webhook:type_name -> pairgate.v1.Webhook
-	58, // 24: pairgate.v1.TestWebhookReply.attempt:type_name -> pairgate.v1.DeliveryAttempt
-	59, // 25: pairgate.v1.ListDeliveriesReply.deliveries:type_name -> pairgate.v1.Delivery
-	59, // 26: pairgate.v1.RedeliverReply.delivery:type_name -> pairgate.v1.Delivery
-	56, // 27: pairgate.v1.ReplayRequest.since:type_name -> google.protobuf.Timestamp
-	56, // 28: pairgate.v1.ReplayRequest.until:type_name -> google.protobuf.Timestamp
-	56, // 29: pairgate.v1.ReplayReply.continue_since:type_name -> google.protobuf.Timestamp
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	55, // 0: pairgate.v1.CreateInstanceRequest.webhooks:type_name -> pairgate.v1.WebhookSpec
+	56, // 1: pairgate.v1.CreateInstanceRequest.settings:type_name -> pairgate.v1.InstanceSettings
+	57, // 2: pairgate.v1.CreateInstanceRequest.proxy:type_name -> pairgate.v1.Proxy
+	58, // 3: pairgate.v1.CreateInstanceReply.instance:type_name -> pairgate.v1.Instance
+	59, // 4: pairgate.v1.CreateInstanceReply.webhooks:type_name -> pairgate.v1.Webhook
+	58, // 5: pairgate.v1.GetInstanceReply.instance:type_name -> pairgate.v1.Instance
+	58, // 6: pairgate.v1.ListInstancesReply.instances:type_name -> pairgate.v1.Instance
+	56, // 7: pairgate.v1.UpdateInstanceRequest.settings:type_name -> pairgate.v1.InstanceSettings
+	57, // 8: pairgate.v1.UpdateInstanceRequest.proxy:type_name -> pairgate.v1.Proxy
+	58, // 9: pairgate.v1.UpdateInstanceReply.instance:type_name -> pairgate.v1.Instance
+	60, // 10: pairgate.v1.CommandReply.status:type_name -> pairgate.v1.Status
+	60, // 11: pairgate.v1.SessionReply.status:type_name -> pairgate.v1.Status
+	23, // 12: pairgate.v1.RevealReply.secrets:type_name -> pairgate.v1.InstanceSecrets
+	24, // 13: pairgate.v1.InstanceSecrets.webhooks:type_name -> pairgate.v1.WebhookHeaders
+	53, // 14: pairgate.v1.WebhookHeaders.headers:type_name -> pairgate.v1.WebhookHeaders.HeadersEntry
+	61, // 15: pairgate.v1.Settings.updated_at:type_name -> google.protobuf.Timestamp
+	26, // 16: pairgate.v1.GetSettingsReply.settings:type_name -> pairgate.v1.Settings
+	26, // 17: pairgate.v1.UpdateSettingsReply.settings:type_name -> pairgate.v1.Settings
+	62, // 18: pairgate.v1.GetQrReply.qr:type_name -> pairgate.v1.Qr
+	60, // 19: pairgate.v1.GetQrReply.status:type_name -> pairgate.v1.Status
+	55, // 20: pairgate.v1.CreateWebhookRequest.webhook:type_name -> pairgate.v1.WebhookSpec
+	59, // 21: pairgate.v1.CreateWebhookReply.webhook:type_name -> pairgate.v1.Webhook
+	59, // 22: pairgate.v1.ListWebhooksReply.webhooks:type_name -> pairgate.v1.Webhook
+	39, // 23: pairgate.v1.UpdateWebhookRequest.events:type_name -> pairgate.v1.EventKinds
+	40, // 24: pairgate.v1.UpdateWebhookRequest.headers:type_name -> pairgate.v1.HeaderValues
+	54, // 25: pairgate.v1.HeaderValues.values:type_name -> pairgate.v1.HeaderValues.ValuesEntry
+	59, // 26: pairgate.v1.UpdateWebhookReply.webhook:type_name -> pairgate.v1.Webhook
+	63, // 27: pairgate.v1.TestWebhookReply.attempt:type_name -> pairgate.v1.DeliveryAttempt
+	64, // 28: pairgate.v1.ListDeliveriesReply.deliveries:type_name -> pairgate.v1.Delivery
+	64, // 29: pairgate.v1.RedeliverReply.delivery:type_name -> pairgate.v1.Delivery
+	61, // 30: pairgate.v1.ReplayRequest.since:type_name -> google.protobuf.Timestamp
+	61, // 31: pairgate.v1.ReplayRequest.until:type_name -> google.protobuf.Timestamp
+	61, // 32: pairgate.v1.ReplayReply.continue_since:type_name -> google.protobuf.Timestamp
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_pairgate_v1_api_proto_init() }
@@ -3112,15 +3361,15 @@ func file_pairgate_v1_api_proto_init() {
 	file_pairgate_v1_status_proto_init()
 	file_pairgate_v1_webhook_proto_init()
 	file_pairgate_v1_api_proto_msgTypes[6].OneofWrappers = []any{}
-	file_pairgate_v1_api_proto_msgTypes[24].OneofWrappers = []any{}
-	file_pairgate_v1_api_proto_msgTypes[34].OneofWrappers = []any{}
+	file_pairgate_v1_api_proto_msgTypes[28].OneofWrappers = []any{}
+	file_pairgate_v1_api_proto_msgTypes[38].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pairgate_v1_api_proto_rawDesc), len(file_pairgate_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   50,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -247,7 +247,11 @@ type InstanceSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Qr    *QrStyle               `protobuf:"bytes,1,opt,name=qr,proto3" json:"qr,omitempty"`
 	// What the phone shows in its list of linked devices; empty for the provider's default.
-	DeviceName    string `protobuf:"bytes,2,opt,name=device_name,json=deviceName,proto3" json:"device_name,omitempty"`
+	DeviceName string `protobuf:"bytes,2,opt,name=device_name,json=deviceName,proto3" json:"device_name,omitempty"`
+	// What GREEN-API's setSettings has set; absent while nobody has used it.
+	GreenApi *GreenApiSettings `protobuf:"bytes,3,opt,name=green_api,json=greenApi,proto3" json:"green_api,omitempty"`
+	// What Evolution API's create and settings/set have set; absent while nobody has used them.
+	Evolution     *EvolutionSettings `protobuf:"bytes,4,opt,name=evolution,proto3" json:"evolution,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -296,6 +300,150 @@ func (x *InstanceSettings) GetDeviceName() string {
 	return ""
 }
 
+func (x *InstanceSettings) GetGreenApi() *GreenApiSettings {
+	if x != nil {
+		return x.GreenApi
+	}
+	return nil
+}
+
+func (x *InstanceSettings) GetEvolution() *EvolutionSettings {
+	if x != nil {
+		return x.Evolution
+	}
+	return nil
+}
+
+// GreenApiSettings are the settings that GREEN-API's clients know. Its webhook
+// stands among the webhooks of the instance, with format "green-api".
+type GreenApiSettings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names of the flags that are "yes", in GREEN-API's spelling, for example "stateWebhook".
+	Flags []string `protobuf:"bytes,1,rep,name=flags,proto3" json:"flags,omitempty"`
+	// Names and values of the settings that are no flags and have no effect here,
+	// so that getSettings shows what setSettings was told; numbers as decimal text.
+	Values        map[string]string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GreenApiSettings) Reset() {
+	*x = GreenApiSettings{}
+	mi := &file_pairgate_v1_instance_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GreenApiSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GreenApiSettings) ProtoMessage() {}
+
+func (x *GreenApiSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_pairgate_v1_instance_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GreenApiSettings.ProtoReflect.Descriptor instead.
+func (*GreenApiSettings) Descriptor() ([]byte, []int) {
+	return file_pairgate_v1_instance_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *GreenApiSettings) GetFlags() []string {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
+}
+
+func (x *GreenApiSettings) GetValues() map[string]string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+// EvolutionSettings are what Evolution API's clients say of an instance.
+type EvolutionSettings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names of the settings that are true, in its spelling, for example "alwaysOnline".
+	Flags []string `protobuf:"bytes,1,rep,name=flags,proto3" json:"flags,omitempty"`
+	// Text settings by name: "msgCall", "wavoipToken".
+	Values map[string]string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// "integration" as it was given at creation, "WHATSAPP-BAILEYS" for most.
+	Integration string `protobuf:"bytes,3,opt,name=integration,proto3" json:"integration,omitempty"`
+	// "number" as it was given at creation; empty when it was not.
+	Number        string `protobuf:"bytes,4,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EvolutionSettings) Reset() {
+	*x = EvolutionSettings{}
+	mi := &file_pairgate_v1_instance_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EvolutionSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EvolutionSettings) ProtoMessage() {}
+
+func (x *EvolutionSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_pairgate_v1_instance_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EvolutionSettings.ProtoReflect.Descriptor instead.
+func (*EvolutionSettings) Descriptor() ([]byte, []int) {
+	return file_pairgate_v1_instance_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *EvolutionSettings) GetFlags() []string {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
+}
+
+func (x *EvolutionSettings) GetValues() map[string]string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+func (x *EvolutionSettings) GetIntegration() string {
+	if x != nil {
+		return x.Integration
+	}
+	return ""
+}
+
+func (x *EvolutionSettings) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
 // QrStyle is how the pictures of an instance's QR codes look.
 type QrStyle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -315,7 +463,7 @@ type QrStyle struct {
 
 func (x *QrStyle) Reset() {
 	*x = QrStyle{}
-	mi := &file_pairgate_v1_instance_proto_msgTypes[3]
+	mi := &file_pairgate_v1_instance_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -327,7 +475,7 @@ func (x *QrStyle) String() string {
 func (*QrStyle) ProtoMessage() {}
 
 func (x *QrStyle) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_instance_proto_msgTypes[3]
+	mi := &file_pairgate_v1_instance_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -340,7 +488,7 @@ func (x *QrStyle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QrStyle.ProtoReflect.Descriptor instead.
 func (*QrStyle) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_instance_proto_rawDescGZIP(), []int{3}
+	return file_pairgate_v1_instance_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *QrStyle) GetForeground() string {
@@ -394,7 +542,7 @@ type Proxy struct {
 
 func (x *Proxy) Reset() {
 	*x = Proxy{}
-	mi := &file_pairgate_v1_instance_proto_msgTypes[4]
+	mi := &file_pairgate_v1_instance_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -406,7 +554,7 @@ func (x *Proxy) String() string {
 func (*Proxy) ProtoMessage() {}
 
 func (x *Proxy) ProtoReflect() protoreflect.Message {
-	mi := &file_pairgate_v1_instance_proto_msgTypes[4]
+	mi := &file_pairgate_v1_instance_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -419,7 +567,7 @@ func (x *Proxy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proxy.ProtoReflect.Descriptor instead.
 func (*Proxy) Descriptor() ([]byte, []int) {
-	return file_pairgate_v1_instance_proto_rawDescGZIP(), []int{4}
+	return file_pairgate_v1_instance_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Proxy) GetProtocol() string {
@@ -484,11 +632,27 @@ const file_pairgate_v1_instance_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x18\n" +
 	"\arequest\x18\v \x01(\x04R\arequest\x12!\n" +
 	"\fspec_version\x18\f \x01(\x04R\vspecVersion\x12+\n" +
-	"\x06status\x18\r \x01(\v2\x13.pairgate.v1.StatusR\x06status\"Y\n" +
+	"\x06status\x18\r \x01(\v2\x13.pairgate.v1.StatusR\x06status\"\xd3\x01\n" +
 	"\x10InstanceSettings\x12$\n" +
 	"\x02qr\x18\x01 \x01(\v2\x14.pairgate.v1.QrStyleR\x02qr\x12\x1f\n" +
 	"\vdevice_name\x18\x02 \x01(\tR\n" +
-	"deviceName\"\x8b\x01\n" +
+	"deviceName\x12:\n" +
+	"\tgreen_api\x18\x03 \x01(\v2\x1d.pairgate.v1.GreenApiSettingsR\bgreenApi\x12<\n" +
+	"\tevolution\x18\x04 \x01(\v2\x1e.pairgate.v1.EvolutionSettingsR\tevolution\"\xa6\x01\n" +
+	"\x10GreenApiSettings\x12\x14\n" +
+	"\x05flags\x18\x01 \x03(\tR\x05flags\x12A\n" +
+	"\x06values\x18\x02 \x03(\v2).pairgate.v1.GreenApiSettings.ValuesEntryR\x06values\x1a9\n" +
+	"\vValuesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe2\x01\n" +
+	"\x11EvolutionSettings\x12\x14\n" +
+	"\x05flags\x18\x01 \x03(\tR\x05flags\x12B\n" +
+	"\x06values\x18\x02 \x03(\v2*.pairgate.v1.EvolutionSettings.ValuesEntryR\x06values\x12 \n" +
+	"\vintegration\x18\x03 \x01(\tR\vintegration\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\tR\x06number\x1a9\n" +
+	"\vValuesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8b\x01\n" +
 	"\aQrStyle\x12\x1e\n" +
 	"\n" +
 	"foreground\x18\x01 \x01(\tR\n" +
@@ -518,28 +682,36 @@ func file_pairgate_v1_instance_proto_rawDescGZIP() []byte {
 	return file_pairgate_v1_instance_proto_rawDescData
 }
 
-var file_pairgate_v1_instance_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_pairgate_v1_instance_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_pairgate_v1_instance_proto_goTypes = []any{
 	(*InstanceRef)(nil),           // 0: pairgate.v1.InstanceRef
 	(*Instance)(nil),              // 1: pairgate.v1.Instance
 	(*InstanceSettings)(nil),      // 2: pairgate.v1.InstanceSettings
-	(*QrStyle)(nil),               // 3: pairgate.v1.QrStyle
-	(*Proxy)(nil),                 // 4: pairgate.v1.Proxy
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
-	(*Status)(nil),                // 6: pairgate.v1.Status
+	(*GreenApiSettings)(nil),      // 3: pairgate.v1.GreenApiSettings
+	(*EvolutionSettings)(nil),     // 4: pairgate.v1.EvolutionSettings
+	(*QrStyle)(nil),               // 5: pairgate.v1.QrStyle
+	(*Proxy)(nil),                 // 6: pairgate.v1.Proxy
+	nil,                           // 7: pairgate.v1.GreenApiSettings.ValuesEntry
+	nil,                           // 8: pairgate.v1.EvolutionSettings.ValuesEntry
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*Status)(nil),                // 10: pairgate.v1.Status
 }
 var file_pairgate_v1_instance_proto_depIdxs = []int32{
-	2, // 0: pairgate.v1.Instance.settings:type_name -> pairgate.v1.InstanceSettings
-	4, // 1: pairgate.v1.Instance.proxy:type_name -> pairgate.v1.Proxy
-	5, // 2: pairgate.v1.Instance.created_at:type_name -> google.protobuf.Timestamp
-	5, // 3: pairgate.v1.Instance.updated_at:type_name -> google.protobuf.Timestamp
-	6, // 4: pairgate.v1.Instance.status:type_name -> pairgate.v1.Status
-	3, // 5: pairgate.v1.InstanceSettings.qr:type_name -> pairgate.v1.QrStyle
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	2,  // 0: pairgate.v1.Instance.settings:type_name -> pairgate.v1.InstanceSettings
+	6,  // 1: pairgate.v1.Instance.proxy:type_name -> pairgate.v1.Proxy
+	9,  // 2: pairgate.v1.Instance.created_at:type_name -> google.protobuf.Timestamp
+	9,  // 3: pairgate.v1.Instance.updated_at:type_name -> google.protobuf.Timestamp
+	10, // 4: pairgate.v1.Instance.status:type_name -> pairgate.v1.Status
+	5,  // 5: pairgate.v1.InstanceSettings.qr:type_name -> pairgate.v1.QrStyle
+	3,  // 6: pairgate.v1.InstanceSettings.green_api:type_name -> pairgate.v1.GreenApiSettings
+	4,  // 7: pairgate.v1.InstanceSettings.evolution:type_name -> pairgate.v1.EvolutionSettings
+	7,  // 8: pairgate.v1.GreenApiSettings.values:type_name -> pairgate.v1.GreenApiSettings.ValuesEntry
+	8,  // 9: pairgate.v1.EvolutionSettings.values:type_name -> pairgate.v1.EvolutionSettings.ValuesEntry
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_pairgate_v1_instance_proto_init() }
@@ -554,7 +726,7 @@ func file_pairgate_v1_instance_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pairgate_v1_instance_proto_rawDesc), len(file_pairgate_v1_instance_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

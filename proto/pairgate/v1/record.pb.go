@@ -416,7 +416,9 @@ type OwedDelivery struct {
 	Body        []byte `protobuf:"bytes,9,opt,name=body,proto3" json:"body,omitempty"`
 	ContentType string `protobuf:"bytes,10,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
 	// See Delivery.series.
-	Series        uint64 `protobuf:"varint,11,opt,name=series,proto3" json:"series,omitempty"`
+	Series uint64 `protobuf:"varint,11,opt,name=series,proto3" json:"series,omitempty"`
+	// Name of the notification in the words of the format, where one event makes several; empty for native.
+	Part          string `protobuf:"bytes,12,opt,name=part,proto3" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -528,6 +530,13 @@ func (x *OwedDelivery) GetSeries() uint64 {
 	return 0
 }
 
+func (x *OwedDelivery) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
 var File_pairgate_v1_record_proto protoreflect.FileDescriptor
 
 const file_pairgate_v1_record_proto_rawDesc = "" +
@@ -567,7 +576,7 @@ const file_pairgate_v1_record_proto_rawDesc = "" +
 	"instanceId\x12!\n" +
 	"\fsealed_reply\x18\x03 \x01(\fR\vsealedReply\x129\n" +
 	"\n" +
-	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\"\xcd\x02\n" +
+	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\"\xe1\x02\n" +
 	"\fOwedDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -583,7 +592,8 @@ const file_pairgate_v1_record_proto_rawDesc = "" +
 	"\x04body\x18\t \x01(\fR\x04body\x12!\n" +
 	"\fcontent_type\x18\n" +
 	" \x01(\tR\vcontentType\x12\x16\n" +
-	"\x06series\x18\v \x01(\x04R\x06seriesB+Z)pairgate.dev/proto/pairgate/v1;pairgatev1b\x06proto3"
+	"\x06series\x18\v \x01(\x04R\x06series\x12\x12\n" +
+	"\x04part\x18\f \x01(\tR\x04partB+Z)pairgate.dev/proto/pairgate/v1;pairgatev1b\x06proto3"
 
 var (
 	file_pairgate_v1_record_proto_rawDescOnce sync.Once

@@ -43,9 +43,14 @@ type Status struct {
 	// The linked account; absent while not linked.
 	Account *Account `protobuf:"bytes,9,opt,name=account,proto3" json:"account,omitempty"`
 	// The challenge to answer, only in phase "passkeyRequired".
-	Passkey       *PasskeyChallenge `protobuf:"bytes,10,opt,name=passkey,proto3" json:"passkey,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Passkey *PasskeyChallenge `protobuf:"bytes,10,opt,name=passkey,proto3" json:"passkey,omitempty"`
+	// Phase of the status before this one; empty for the first. Equal to phase where only
+	// something else has changed, for example the owner.
+	PreviousPhase string `protobuf:"bytes,11,opt,name=previous_phase,json=previousPhase,proto3" json:"previous_phase,omitempty"`
+	// Whether the instance was linked at the status before this one.
+	PreviouslyLinked bool `protobuf:"varint,12,opt,name=previously_linked,json=previouslyLinked,proto3" json:"previously_linked,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Status) Reset() {
@@ -146,6 +151,20 @@ func (x *Status) GetPasskey() *PasskeyChallenge {
 		return x.Passkey
 	}
 	return nil
+}
+
+func (x *Status) GetPreviousPhase() string {
+	if x != nil {
+		return x.PreviousPhase
+	}
+	return ""
+}
+
+func (x *Status) GetPreviouslyLinked() bool {
+	if x != nil {
+		return x.PreviouslyLinked
+	}
+	return false
 }
 
 // Account is a messenger account.
@@ -455,7 +474,7 @@ var File_pairgate_v1_status_proto protoreflect.FileDescriptor
 
 const file_pairgate_v1_status_proto_rawDesc = "" +
 	"\n" +
-	"\x18pairgate/v1/status.proto\x12\vpairgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf6\x02\n" +
+	"\x18pairgate/v1/status.proto\x12\vpairgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xca\x03\n" +
 	"\x06Status\x12\x14\n" +
 	"\x05phase\x18\x01 \x01(\tR\x05phase\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
@@ -467,7 +486,9 @@ const file_pairgate_v1_status_proto_rawDesc = "" +
 	"\x10observed_request\x18\b \x01(\x04R\x0fobservedRequest\x12.\n" +
 	"\aaccount\x18\t \x01(\v2\x14.pairgate.v1.AccountR\aaccount\x127\n" +
 	"\apasskey\x18\n" +
-	" \x01(\v2\x1d.pairgate.v1.PasskeyChallengeR\apasskey\"C\n" +
+	" \x01(\v2\x1d.pairgate.v1.PasskeyChallengeR\apasskey\x12%\n" +
+	"\x0eprevious_phase\x18\v \x01(\tR\rpreviousPhase\x12+\n" +
+	"\x11previously_linked\x18\f \x01(\bR\x10previouslyLinked\"C\n" +
 	"\aAccount\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05phone\x18\x02 \x01(\tR\x05phone\x12\x12\n" +

@@ -35,7 +35,13 @@ type WebhookSpec struct {
 	// Sent with each delivery; reserved names are refused.
 	Headers map[string]string `protobuf:"bytes,5,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Absent means true.
-	Enabled       *bool `protobuf:"varint,6,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Enabled *bool `protobuf:"varint,6,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	// Names of the notifications wanted in the words of the format, for example
+	// "QRCODE_UPDATED" of evolution or "stateInstanceChanged" of green-api; none means
+	// all of the format. Not for native.
+	FormatEvents []string `protobuf:"bytes,7,rep,name=format_events,json=formatEvents,proto3" json:"format_events,omitempty"`
+	// Switches of the format, for example evolution's "byEvents" and "base64" with "true". Not for native.
+	FormatOptions map[string]string `protobuf:"bytes,8,rep,name=format_options,json=formatOptions,proto3" json:"format_options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -112,6 +118,20 @@ func (x *WebhookSpec) GetEnabled() bool {
 	return false
 }
 
+func (x *WebhookSpec) GetFormatEvents() []string {
+	if x != nil {
+		return x.FormatEvents
+	}
+	return nil
+}
+
+func (x *WebhookSpec) GetFormatOptions() map[string]string {
+	if x != nil {
+		return x.FormatOptions
+	}
+	return nil
+}
+
 // Webhook is an endpoint as replies show it.
 type Webhook struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -130,8 +150,11 @@ type Webhook struct {
 	DisabledReason string                 `protobuf:"bytes,9,opt,name=disabled_reason,json=disabledReason,proto3" json:"disabled_reason,omitempty"`
 	CreatedAt      *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	UpdatedAt      *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// See WebhookSpec.
+	FormatEvents  []string          `protobuf:"bytes,12,rep,name=format_events,json=formatEvents,proto3" json:"format_events,omitempty"`
+	FormatOptions map[string]string `protobuf:"bytes,13,rep,name=format_options,json=formatOptions,proto3" json:"format_options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Webhook) Reset() {
@@ -237,6 +260,20 @@ func (x *Webhook) GetCreatedAt() *timestamppb.Timestamp {
 func (x *Webhook) GetUpdatedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.UpdatedAt
+	}
+	return nil
+}
+
+func (x *Webhook) GetFormatEvents() []string {
+	if x != nil {
+		return x.FormatEvents
+	}
+	return nil
+}
+
+func (x *Webhook) GetFormatOptions() map[string]string {
+	if x != nil {
+		return x.FormatOptions
 	}
 	return nil
 }
@@ -472,20 +509,25 @@ var File_pairgate_v1_webhook_proto protoreflect.FileDescriptor
 
 const file_pairgate_v1_webhook_proto_rawDesc = "" +
 	"\n" +
-	"\x19pairgate/v1/webhook.proto\x12\vpairgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x02\n" +
+	"\x19pairgate/v1/webhook.proto\x12\vpairgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x03\n" +
 	"\vWebhookSpec\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1b\n" +
 	"\x06secret\x18\x02 \x01(\tH\x00R\x06secret\x88\x01\x01\x12\x16\n" +
 	"\x06events\x18\x03 \x03(\tR\x06events\x12\x16\n" +
 	"\x06format\x18\x04 \x01(\tR\x06format\x12?\n" +
 	"\aheaders\x18\x05 \x03(\v2%.pairgate.v1.WebhookSpec.HeadersEntryR\aheaders\x12\x1d\n" +
-	"\aenabled\x18\x06 \x01(\bH\x01R\aenabled\x88\x01\x01\x1a:\n" +
+	"\aenabled\x18\x06 \x01(\bH\x01R\aenabled\x88\x01\x01\x12#\n" +
+	"\rformat_events\x18\a \x03(\tR\fformatEvents\x12R\n" +
+	"\x0eformat_options\x18\b \x03(\v2+.pairgate.v1.WebhookSpec.FormatOptionsEntryR\rformatOptions\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a@\n" +
+	"\x12FormatOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\t\n" +
 	"\a_secretB\n" +
 	"\n" +
-	"\b_enabled\"\xf0\x02\n" +
+	"\b_enabled\"\xa7\x04\n" +
 	"\aWebhook\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
 	"\vinstance_id\x18\x02 \x01(\tR\n" +
@@ -501,7 +543,12 @@ const file_pairgate_v1_webhook_proto_rawDesc = "" +
 	"created_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"updated_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"\x8c\x03\n" +
+	"updated_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12#\n" +
+	"\rformat_events\x18\f \x03(\tR\fformatEvents\x12N\n" +
+	"\x0eformat_options\x18\r \x03(\v2'.pairgate.v1.Webhook.FormatOptionsEntryR\rformatOptions\x1a@\n" +
+	"\x12FormatOptionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x03\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -540,27 +587,31 @@ func file_pairgate_v1_webhook_proto_rawDescGZIP() []byte {
 	return file_pairgate_v1_webhook_proto_rawDescData
 }
 
-var file_pairgate_v1_webhook_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_pairgate_v1_webhook_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_pairgate_v1_webhook_proto_goTypes = []any{
 	(*WebhookSpec)(nil),           // 0: pairgate.v1.WebhookSpec
 	(*Webhook)(nil),               // 1: pairgate.v1.Webhook
 	(*Delivery)(nil),              // 2: pairgate.v1.Delivery
 	(*DeliveryAttempt)(nil),       // 3: pairgate.v1.DeliveryAttempt
 	nil,                           // 4: pairgate.v1.WebhookSpec.HeadersEntry
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	nil,                           // 5: pairgate.v1.WebhookSpec.FormatOptionsEntry
+	nil,                           // 6: pairgate.v1.Webhook.FormatOptionsEntry
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 }
 var file_pairgate_v1_webhook_proto_depIdxs = []int32{
 	4, // 0: pairgate.v1.WebhookSpec.headers:type_name -> pairgate.v1.WebhookSpec.HeadersEntry
-	5, // 1: pairgate.v1.Webhook.created_at:type_name -> google.protobuf.Timestamp
-	5, // 2: pairgate.v1.Webhook.updated_at:type_name -> google.protobuf.Timestamp
-	5, // 3: pairgate.v1.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
-	3, // 4: pairgate.v1.Delivery.last_attempt:type_name -> pairgate.v1.DeliveryAttempt
-	5, // 5: pairgate.v1.DeliveryAttempt.at:type_name -> google.protobuf.Timestamp
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 1: pairgate.v1.WebhookSpec.format_options:type_name -> pairgate.v1.WebhookSpec.FormatOptionsEntry
+	7, // 2: pairgate.v1.Webhook.created_at:type_name -> google.protobuf.Timestamp
+	7, // 3: pairgate.v1.Webhook.updated_at:type_name -> google.protobuf.Timestamp
+	6, // 4: pairgate.v1.Webhook.format_options:type_name -> pairgate.v1.Webhook.FormatOptionsEntry
+	7, // 5: pairgate.v1.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
+	3, // 6: pairgate.v1.Delivery.last_attempt:type_name -> pairgate.v1.DeliveryAttempt
+	7, // 7: pairgate.v1.DeliveryAttempt.at:type_name -> google.protobuf.Timestamp
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_pairgate_v1_webhook_proto_init() }
@@ -575,7 +626,7 @@ func file_pairgate_v1_webhook_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pairgate_v1_webhook_proto_rawDesc), len(file_pairgate_v1_webhook_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

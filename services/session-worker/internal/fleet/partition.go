@@ -121,6 +121,7 @@ func (p *partition) renew(id instance.ID, record *pb.InstanceRecord) bool {
 	}
 	s := *last
 	s.Epoch = p.epoch
+	s.Previous, s.PreviouslyLinked = s.Phase, s.Account != nil
 	p.last[id] = &s
 	p.queueEvent(context.Background(), id, session.StatusEvent(record, s))
 	return true
