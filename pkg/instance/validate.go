@@ -200,8 +200,14 @@ func CheckDeviceName(f *FieldErrors, field, name string) string {
 	return name
 }
 
+// What is said to somebody who gives a client version in another form.
+const (
+	WhatsAppVersionForm   = `must be 2.3000.<number>; every other form, 1.x included, is retired; ` + WhatsAppVersionSource
+	WhatsAppVersionSource = `the current number is client_revision in the page source of https://web.whatsapp.com`
+)
+
 // CheckWhatsAppVersion checks a client version, "2.3000.<number>"; empty is
-// the one that the program was built with.
+// none: the one that the program finds or was built with.
 func CheckWhatsAppVersion(f *FieldErrors, field, version string) {
 	if version == "" {
 		return
@@ -209,7 +215,7 @@ func CheckWhatsAppVersion(f *FieldErrors, field, version string) {
 	build, ok := strings.CutPrefix(version, "2.3000.")
 	n, err := strconv.ParseUint(build, 10, 32)
 	if !ok || err != nil || n == 0 || n > math.MaxUint32 || strconv.FormatUint(n, 10) != build {
-		f.Add(field, `must be "2.3000." and a number, for example "2.3000.1023223821"`)
+		f.Add(field, "%s", WhatsAppVersionForm)
 	}
 }
 

@@ -83,7 +83,7 @@ func TestNumbersInRanges(t *testing.T) {
 		t.Error("wrong defaults")
 	}
 	for v, want := range map[string]bool{"": true, "2.3000.1023223821": true, "2.3000.": false, "2.3000.0": false, "2.2413.1": false,
-		"2.3000.4294967296": false, "2.3000.01": false, "2.3000.+1": false, "2.3000.1.1": false} {
+		"2.3000.4294967296": false, "2.3000.01": false, "2.3000.+1": false, "1.0.0": false, " 2.3000.1": false, "2.3000.1.1": false} {
 		if got := accepted(func(f *instance.FieldErrors) { instance.CheckWhatsAppVersion(f, "v", v) }); got != want {
 			t.Errorf("version %q: %v", v, got)
 		}
