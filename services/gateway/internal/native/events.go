@@ -49,10 +49,13 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, of instance.ID) err
 	s := &watch{API: a, of: of, who: principalOf(ctx), events: make(chan *pb.Event, a.Stream.Buffer),
 		out: &eventWriter{w: w, control: http.NewResponseController(w), timeout: a.Stream.WriteTimeout}}
 	defer s.out.cutOff(ctx)()
+	// Who has seen the headers is told of everything that comes after them, so the
+	// position is taken before.
+	position := a.Client.Views().Sessions.Sequence()
 	if err := s.out.begin(); err != nil || r.Method == http.MethodHead {
 		return nil // the client has gone, or wants no more than the headers
 	}
-	leave, err := s.resume(ctx, r.Header.Get("Last-Event-ID"), func() { cancel(errSlow) })
+	leave, err := s.resume(ctx, r.Header.Get("Last-Event-ID"), position, func() { cancel(errSlow) })
 	if leave != nil {
 		defer leave()
 	}
@@ -65,9 +68,10 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, of instance.ID) err
 	return nil
 }
 
-// resume writes what came since the client's last id, or, when that cannot be
-// told, a gap and what is now; from then on events are in s.events.
-func (s *watch) resume(ctx context.Context, lastID string, slow func()) (leave func(), err error) {
+// resume writes what came since the client's last id, or since position when it
+// has none, or, when that cannot be told, a gap and what is now; from then on
+// events are in s.events.
+func (s *watch) resume(ctx context.Context, lastID string, position uint64, slow func()) (leave func(), err error) {
 	push := func(ev *pb.Event) {
 		select {
 		case s.events <- ev:
@@ -77,7 +81,7 @@ func (s *watch) resume(ctx context.Context, lastID string, slow func()) (leave f
 	}
 	recent := s.Client.Views().Events
 	if lastID == "" {
-		return s.fromNow(recent, push)
+		return s.from(position, recent, push)
 	}
 	select {
 	case <-recent.Ready():
@@ -108,10 +112,9 @@ func (s *watch) resume(ctx context.Context, lastID string, slow func()) (leave f
 	return leave, s.showAll(backlog)
 }
 
-// fromNow begins with the next event. The client is told where that is, so that
-// it can come back to it before there was any.
-func (s *watch) fromNow(recent *bus.RecentEvents, push func(*pb.Event)) (leave func(), err error) {
-	position := s.Client.Views().Sessions.Sequence()
+// from begins behind the position. The client is told of it, so that it can come
+// back to it before there was any event.
+func (s *watch) from(position uint64, recent *bus.RecentEvents, push func(*pb.Event)) (leave func(), err error) {
 	backlog, _, leave := recent.Subscribe(position, s.of, push)
 	if position > 0 {
 		if err := s.out.position(position); err != nil {
