@@ -48,8 +48,12 @@ type Machine struct {
 	// linked says that the key store holds keys.
 	linked  bool
 	account Account
+	// outdatedHere says that the client version was known to be refused at the adoption.
+	outdatedHere bool
 	// generation is that of the open session; events of others are stale.
 	generation uint64
+	// oldVersion is that of a session that was opened with an earlier client version.
+	oldVersion uint64
 	session    sessionKind
 	connected  bool
 	// leaving is cmdLogout or cmdDelete while the messenger is told or keys are being forgotten,
@@ -135,6 +139,8 @@ func (m *Machine) Step(now time.Time, in Input) []Output {
 		m.forgotten(in.Failed)
 	case VersionChanged:
 		m.versionChanged()
+	case VersionRefused:
+		m.versionRefused()
 	}
 	return m.out
 }
@@ -282,17 +288,4 @@ func (m *Machine) untilTimer() {
 		}
 		m.to(Idle, ReasonRestrictionEnded, "The block has ended. Send connect to link again.")
 	}
-}
-
-func (m *Machine) versionChanged() {
-	if m.status.Phase != Outdated || m.leaving != cmdNone || m.forgetting {
-		return
-	}
-	if m.linked {
-		if m.session == sessionNone {
-			m.openLogin()
-		}
-		return
-	}
-	m.to(Idle, ReasonVersionChanged, "The client version was changed. Send connect to link.")
 }

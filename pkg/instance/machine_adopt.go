@@ -4,7 +4,7 @@ package instance
 // on come first, because they may make resuming pointless.
 func (m *Machine) adopt(in Adopt) {
 	m.wish = in.Wish
-	m.linked, m.account = in.Linked, in.Account
+	m.linked, m.account, m.outdatedHere = in.Linked, in.Account, in.VersionRefused
 	if in.Last == nil {
 		m.status = Initial(in.Created)
 		m.status.Epoch = in.Epoch
@@ -71,6 +71,8 @@ func (m *Machine) takeUp() {
 	case phase == Blocked:
 		m.publish()
 		m.setTimer(TimerUntil, m.status.Until.Sub(m.now))
+	case phase == Outdated && !m.linked && !m.outdatedHere:
+		m.to(Idle, ReasonVersionChanged, "This worker's client version is not known to be refused. Send connect to link.")
 	case phase == Outdated:
 		m.publish()
 		if m.linked {

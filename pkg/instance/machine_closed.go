@@ -5,6 +5,7 @@ import "time"
 // closed takes the end of the open session.
 func (m *Machine) closed(e Closed) {
 	wasConnected := m.connected
+	before := m.oldVersion == m.generation
 	m.sessionOver()
 	if wasConnected && m.now.Sub(m.connectedSince) >= StableAfter {
 		m.failures, m.replacedOnce = 0, false
@@ -13,6 +14,8 @@ func (m *Machine) closed(e Closed) {
 	case m.forgetting:
 	case m.leaving != cmdNone:
 		m.closedLeaving(e)
+	case before && e.Reason == ReasonClientOutdated:
+		m.refusedBeforeChange()
 	case m.linked:
 		m.closedLinked(e)
 	default:

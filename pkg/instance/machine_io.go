@@ -19,7 +19,10 @@ type (
 		Linked bool
 		// Account is the account of those keys.
 		Account Account
-		Wish    Wish
+		// VersionRefused says that the messenger is known to refuse the client version
+		// in force. Where it is not, an instance without keys is outdated no longer.
+		VersionRefused bool
+		Wish           Wish
 	}
 
 	// WishChanged brings the latest wish. Older and equal ones are harmless.
@@ -51,6 +54,9 @@ type (
 
 	// VersionChanged says that the client version shown to the messenger is another one now.
 	VersionChanged struct{}
+
+	// VersionRefused says that the messenger was found to refuse the client version in force.
+	VersionRefused struct{}
 )
 
 func (Adopt) input()          {}
@@ -61,6 +67,7 @@ func (Touched) input()        {}
 func (LogoutDone) input()     {}
 func (KeysForgotten) input()  {}
 func (VersionChanged) input() {}
+func (VersionRefused) input() {}
 
 // Output is what a Machine asks for. Outputs are carried out in their order.
 // The concrete types below are all there are.

@@ -54,7 +54,7 @@ func (w *world) adopt() {
 	w.m = instance.NewMachine(instance.Backoff{Base: time.Second, Max: time.Minute, Rand: func() float64 { return 0.5 }})
 	w.open, w.pairing, w.logout, w.forgetting = false, false, nil, false
 	w.timers = map[instance.Timer]pendingTimer{}
-	in := instance.Adopt{Epoch: w.epoch, Last: w.last, Created: w.now, Linked: w.keys, Wish: w.wish}
+	in := instance.Adopt{Epoch: w.epoch, Last: w.last, Created: w.now, Linked: w.keys, VersionRefused: w.chance(), Wish: w.wish}
 	if w.keys {
 		in.Account = w.account
 	}
@@ -223,7 +223,11 @@ func (w *world) act(b byte) {
 	case 7:
 		w.adopt()
 	case 8:
-		w.step(instance.VersionChanged{})
+		if arg%2 == 0 {
+			w.step(instance.VersionChanged{})
+		} else {
+			w.step(instance.VersionRefused{})
+		}
 	case 9, 10, 11:
 		w.fireTimer()
 	case 12:

@@ -21,6 +21,8 @@ type life struct {
 	after   map[instance.Timer]time.Duration
 	due     map[instance.Timer]time.Time
 	got     []string
+	// versionRefused is what the next adoption is told.
+	versionRefused bool
 }
 
 func newLife(t *testing.T) *life {
@@ -36,7 +38,7 @@ func (l *life) adopt(linked bool) {
 	if l.last != nil {
 		epoch = l.last.Epoch + 1
 	}
-	l.step(instance.Adopt{Epoch: epoch, Last: l.last, Created: l.now, Linked: linked, Account: ann, Wish: l.wish})
+	l.step(instance.Adopt{Epoch: epoch, Last: l.last, Created: l.now, Linked: linked, Account: ann, VersionRefused: l.versionRefused, Wish: l.wish})
 }
 
 var ann = instance.Account{ID: "a1", Phone: "15550001", Name: "Ann"}
@@ -439,6 +441,61 @@ func TestMachineRecoversWhenTheVersionChanges(t *testing.T) {
 	unlinked.want("outdated", "outdated/client_outdated")
 	unlinked.step(instance.VersionChanged{})
 	unlinked.want("unlinked", "idle/version_changed")
+}
+
+func TestRefusalOfTheOldVersionSaysNothingOfTheNew(t *testing.T) {
+	refused := instance.Closed{Reason: instance.ReasonClientOutdated}
+	l := newLife(t)
+	l.link()
+	l.tell(instance.Closed{Reason: instance.ReasonUnreachable})
+	l.fire(instance.TimerRetry)
+	l.step(instance.VersionChanged{})
+	l.tell(refused)
+	l.want("a login with the old version", "login")
+	l.tell(refused)
+	l.want("the new version", "outdated/client_outdated")
+
+	pairing := newLife(t)
+	pairing.connect()
+	pairing.step(instance.VersionChanged{})
+	pairing.tell(refused)
+	pairing.want("a pairing with the old version", "connecting/version_changed")
+	pairing.fire(instance.TimerRetry)
+	pairing.want("the same window", "pair")
+	pairing.tell(refused)
+	pairing.want("the new version", "outdated/client_outdated")
+}
+
+func TestRefusalOfTheVersionIsNotFoundOutLater(t *testing.T) {
+	l := newLife(t)
+	l.link()
+	l.step(instance.VersionRefused{})
+	l.want("what is online stays so", "")
+	l.tell(instance.Closed{Reason: instance.ReasonUnreachable})
+	l.step(instance.VersionRefused{})
+	l.want("what waits tries at once", "login")
+	l.step(instance.VersionRefused{})
+	l.want("what is under way goes on", "")
+	l.tell(instance.Closed{Reason: instance.ReasonClientOutdated})
+	l.want("refused", "outdated/client_outdated")
+	l.step(instance.VersionRefused{})
+	l.want("what is outdated waits", "")
+}
+
+func TestOutdatedEndsAtAWorkerWhoseVersionIsNotRefused(t *testing.T) {
+	for refused, want := range map[bool]string{true: "outdated/client_outdated", false: "idle/version_changed"} {
+		l := newLife(t)
+		l.connect()
+		l.tell(instance.Closed{Reason: instance.ReasonClientOutdated})
+		l.versionRefused = refused
+		l.adopt(false)
+		l.want("unlinked", want)
+	}
+	l := newLife(t)
+	l.link()
+	l.tell(instance.Closed{Reason: instance.ReasonClientOutdated})
+	l.adopt(true)
+	l.want("linked", "outdated/client_outdated login")
 }
 
 func TestMachinePairsAgainInsideItsWindow(t *testing.T) {
