@@ -27,6 +27,8 @@ type Views struct {
 	Endpoints *EndpointView
 	// Workers are the leases in the bucket WORKERS.
 	Workers *WorkerView
+	// Settings are what the bucket SETTINGS says.
+	Settings *SettingsView
 
 	once sync.Once
 }
@@ -44,6 +46,7 @@ func NewViews(conn *Conn, log *zap.Logger) *Views {
 		Events:    newRecentEvents(sessions, log),
 		Endpoints: newEndpointView(conn, log),
 		Workers:   newWorkerView(conn, log),
+		Settings:  newSettingsView(conn, log),
 	}
 }
 
@@ -57,6 +60,7 @@ func (v *Views) Close() {
 		v.Instances.follower.Stop()
 		v.Endpoints.follower.Stop()
 		v.Workers.follower.Stop()
+		v.Settings.follower.Stop()
 	})
 }
 
@@ -72,6 +76,7 @@ func (v *Views) Stale() []string {
 		{"sessions", v.Sessions.follower.feed},
 		{"endpoints", v.Endpoints.follower.feed},
 		{"workers", v.Workers.follower.feed},
+		{"settings", v.Settings.follower.feed},
 	} {
 		if view.feed.started.Load() && (!view.feed.isReady() || view.feed.silentFor() > staleAfter) {
 			stale = append(stale, view.name)

@@ -242,3 +242,33 @@ func TestEndpointViewKnowsTheEndpointsOfAnInstance(t *testing.T) {
 		t.Errorf("all are %d", n)
 	}
 }
+
+func TestSettingsViewTellsWhatIsSet(t *testing.T) {
+	bustest.CheckGoroutines(t)
+	c := bustest.Conn(t, bustest.Server(t))
+	v := views(t, c).Settings
+	ready(t, v.Ready())
+	if s := v.Get(); s.GetWhatsappVersion() != "" {
+		t.Errorf("set is %v before anything was", s)
+	}
+	heard := make(chan string, 4)
+	t.Cleanup(v.Subscribe(func(s *pb.Settings) { heard <- s.GetWhatsappVersion() }))
+	// What else the bucket holds is none of its business.
+	kv, err := c.KeyValue(t.Context(), bus.BucketSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Put(t.Context(), bus.KeyCheckKey, []byte("sealed")); err != nil {
+		t.Fatal(err)
+	}
+	storeKey(t, c, bus.BucketSettings, bus.SettingsKey, &pb.Settings{WhatsappVersion: "2.3000.5"})
+	if got := <-heard; got != "2.3000.5" || v.Get().GetWhatsappVersion() != got {
+		t.Errorf("heard %q, reads %v", got, v.Get())
+	}
+	if err := kv.Delete(t.Context(), bus.SettingsKey); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-heard; got != "" || v.Get().GetWhatsappVersion() != "" {
+		t.Errorf("heard %q, reads %v after the deletion", got, v.Get())
+	}
+}
