@@ -19,6 +19,9 @@ const (
 	// SubjectInstancesResolveToken is for gateways that do not know a token: the
 	// registry's answer decides between 401 and a follower that lags.
 	SubjectInstancesResolveToken = prefix + "instances.resolve-token"
+	// SubjectInstancesReveal is for gateways whose dialects show secrets again; nobody
+	// else may ask.
+	SubjectInstancesReveal = prefix + "instances.reveal"
 
 	SubjectSettingsGet    = prefix + "settings.get"
 	SubjectSettingsUpdate = prefix + "settings.update"
@@ -41,7 +44,7 @@ func RequestSubjects() []string {
 	return []string{
 		SubjectInstancesCreate, SubjectInstancesGet, SubjectInstancesList, SubjectInstancesUpdate, SubjectInstancesDelete,
 		SubjectInstancesConnect, SubjectInstancesLogout, SubjectInstancesRestart, SubjectInstancesPassword,
-		SubjectInstancesPasskey, SubjectInstancesRotateToken, SubjectInstancesResolveToken,
+		SubjectInstancesPasskey, SubjectInstancesRotateToken, SubjectInstancesResolveToken, SubjectInstancesReveal,
 		SubjectSettingsGet, SubjectSettingsUpdate, SubjectQRGet, SubjectQRRender,
 		SubjectWebhooksCreate, SubjectWebhooksList, SubjectWebhooksUpdate, SubjectWebhooksDelete,
 		SubjectWebhooksTest, SubjectWebhooksDeliveries, SubjectWebhooksRedeliver, SubjectWebhooksReplay,

@@ -25,6 +25,7 @@ func TestSubjectsOfTheContract(t *testing.T) {
 		bus.RoleSubject(bus.RoleRouter):                       "pairgate.v1.roles.webhook-router",
 		bus.SubjectInstancesCreate:                            "pairgate.v1.instances.create",
 		bus.SubjectInstancesResolveToken:                      "pairgate.v1.instances.resolve-token",
+		bus.SubjectInstancesReveal:                            "pairgate.v1.instances.reveal",
 		bus.InstanceKey(testID):                               "i." + p.String() + "." + string(testID),
 		bus.NumberKey(1101000001):                             "number.1101000001",
 		bus.TokenKey("ab", testID):                            "token.ab." + string(testID),
@@ -41,7 +42,7 @@ func TestSubjectsOfTheContract(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
-	if n := len(bus.RequestSubjects()); n != 24 {
+	if n := len(bus.RequestSubjects()); n != 25 {
 		t.Errorf("%d request subjects", n)
 	}
 	sorted := slices.Clone(bus.RequestSubjects())
