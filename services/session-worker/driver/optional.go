@@ -41,14 +41,15 @@ type VersionSetter interface {
 	OwnVersion() string
 
 	// SetClientVersion changes what sessions show that are opened from now on; open
-	// ones stay. Empty goes back to OwnVersion. It returns an error, and changes
-	// nothing, when the version does not have the messenger's form.
+	// ones stay. Empty goes back to OwnVersion. A version that is set is not known
+	// to be refused, even if it was before. It returns an error, and changes nothing,
+	// when the version does not have the messenger's form.
 	SetClientVersion(version string) error
 
-	// OnVersionVerdict has fn told when the messenger refuses a version that was not
-	// known to be refused, and when it accepts one that was. It is called once,
-	// before the first session is opened. fn may be called by any goroutine and does
-	// not block.
+	// OnVersionVerdict has fn told when the messenger refuses the version in force
+	// and was not known to, and when it accepts it and was known to refuse it. It is
+	// called once, before the first session is opened. fn may be called by any
+	// goroutine and does not block.
 	OnVersionVerdict(fn func(version string, refused bool))
 }
 
