@@ -2161,8 +2161,12 @@ type UpdateWebhookRequest struct {
 	ExpectedRevision uint64 `protobuf:"varint,9,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
 	// Why the dispatcher disables it; empty from users.
 	DisabledReason string `protobuf:"bytes,10,opt,name=disabled_reason,json=disabledReason,proto3" json:"disabled_reason,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// See WebhookSpec.format_events.
+	FormatEvents *EventKinds `protobuf:"bytes,11,opt,name=format_events,json=formatEvents,proto3" json:"format_events,omitempty"`
+	// See WebhookSpec.format_options.
+	FormatOptions *HeaderValues `protobuf:"bytes,12,opt,name=format_options,json=formatOptions,proto3" json:"format_options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateWebhookRequest) Reset() {
@@ -2263,6 +2267,20 @@ func (x *UpdateWebhookRequest) GetDisabledReason() string {
 		return x.DisabledReason
 	}
 	return ""
+}
+
+func (x *UpdateWebhookRequest) GetFormatEvents() *EventKinds {
+	if x != nil {
+		return x.FormatEvents
+	}
+	return nil
+}
+
+func (x *UpdateWebhookRequest) GetFormatOptions() *HeaderValues {
+	if x != nil {
+		return x.FormatOptions
+	}
+	return nil
 }
 
 // EventKinds is a list that can be absent.
@@ -3005,6 +3023,52 @@ func (*TouchRequest) Descriptor() ([]byte, []int) {
 	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{52}
 }
 
+// PresenceRequest is sent to the owner of an instance, which shows its linked account as available or not:
+// pairgate.v1.sessions.<ppp>.<id>.presence. It is answered by a SessionReply.
+type PresenceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Available     bool                   `protobuf:"varint,1,opt,name=available,proto3" json:"available,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PresenceRequest) Reset() {
+	*x = PresenceRequest{}
+	mi := &file_pairgate_v1_api_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PresenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PresenceRequest) ProtoMessage() {}
+
+func (x *PresenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pairgate_v1_api_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PresenceRequest.ProtoReflect.Descriptor instead.
+func (*PresenceRequest) Descriptor() ([]byte, []int) {
+	return file_pairgate_v1_api_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *PresenceRequest) GetAvailable() bool {
+	if x != nil {
+		return x.Available
+	}
+	return false
+}
+
 var File_pairgate_v1_api_proto protoreflect.FileDescriptor
 
 const file_pairgate_v1_api_proto_rawDesc = "" +
@@ -3156,7 +3220,7 @@ const file_pairgate_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"webhook_id\x18\x02 \x01(\tR\twebhookId\"E\n" +
 	"\x11ListWebhooksReply\x120\n" +
-	"\bwebhooks\x18\x01 \x03(\v2\x14.pairgate.v1.WebhookR\bwebhooks\"\x9d\x03\n" +
+	"\bwebhooks\x18\x01 \x03(\v2\x14.pairgate.v1.WebhookR\bwebhooks\"\x9d\x04\n" +
 	"\x14UpdateWebhookRequest\x12\x1d\n" +
 	"\n" +
 	"webhook_id\x18\x01 \x01(\tR\twebhookId\x12\x10\n" +
@@ -3169,7 +3233,9 @@ const file_pairgate_v1_api_proto_rawDesc = "" +
 	"\aenabled\x18\b \x01(\bH\x03R\aenabled\x88\x01\x01\x12+\n" +
 	"\x11expected_revision\x18\t \x01(\x04R\x10expectedRevision\x12'\n" +
 	"\x0fdisabled_reason\x18\n" +
-	" \x01(\tR\x0edisabledReasonB\x06\n" +
+	" \x01(\tR\x0edisabledReason\x12<\n" +
+	"\rformat_events\x18\v \x01(\v2\x17.pairgate.v1.EventKindsR\fformatEvents\x12@\n" +
+	"\x0eformat_options\x18\f \x01(\v2\x19.pairgate.v1.HeaderValuesR\rformatOptionsB\x06\n" +
 	"\x04_urlB\t\n" +
 	"\a_secretB\t\n" +
 	"\a_formatB\n" +
@@ -3229,7 +3295,9 @@ const file_pairgate_v1_api_proto_rawDesc = "" +
 	"\askipped\x18\x02 \x01(\x04R\askipped\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\x04R\x05limit\x12A\n" +
 	"\x0econtinue_since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rcontinueSince\"\x0e\n" +
-	"\fTouchRequestB+Z)pairgate.dev/proto/pairgate/v1;pairgatev1b\x06proto3"
+	"\fTouchRequest\"/\n" +
+	"\x0fPresenceRequest\x12\x1c\n" +
+	"\tavailable\x18\x01 \x01(\bR\tavailableB+Z)pairgate.dev/proto/pairgate/v1;pairgatev1b\x06proto3"
 
 var (
 	file_pairgate_v1_api_proto_rawDescOnce sync.Once
@@ -3243,7 +3311,7 @@ func file_pairgate_v1_api_proto_rawDescGZIP() []byte {
 	return file_pairgate_v1_api_proto_rawDescData
 }
 
-var file_pairgate_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_pairgate_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_pairgate_v1_api_proto_goTypes = []any{
 	(*CreateInstanceRequest)(nil), // 0: pairgate.v1.CreateInstanceRequest
 	(*CreateInstanceReply)(nil),   // 1: pairgate.v1.CreateInstanceReply
@@ -3298,58 +3366,61 @@ var file_pairgate_v1_api_proto_goTypes = []any{
 	(*ReplayRequest)(nil),         // 50: pairgate.v1.ReplayRequest
 	(*ReplayReply)(nil),           // 51: pairgate.v1.ReplayReply
 	(*TouchRequest)(nil),          // 52: pairgate.v1.TouchRequest
-	nil,                           // 53: pairgate.v1.WebhookHeaders.HeadersEntry
-	nil,                           // 54: pairgate.v1.HeaderValues.ValuesEntry
-	(*WebhookSpec)(nil),           // 55: pairgate.v1.WebhookSpec
-	(*InstanceSettings)(nil),      // 56: pairgate.v1.InstanceSettings
-	(*Proxy)(nil),                 // 57: pairgate.v1.Proxy
-	(*Instance)(nil),              // 58: pairgate.v1.Instance
-	(*Webhook)(nil),               // 59: pairgate.v1.Webhook
-	(*Status)(nil),                // 60: pairgate.v1.Status
-	(*timestamppb.Timestamp)(nil), // 61: google.protobuf.Timestamp
-	(*Qr)(nil),                    // 62: pairgate.v1.Qr
-	(*DeliveryAttempt)(nil),       // 63: pairgate.v1.DeliveryAttempt
-	(*Delivery)(nil),              // 64: pairgate.v1.Delivery
+	(*PresenceRequest)(nil),       // 53: pairgate.v1.PresenceRequest
+	nil,                           // 54: pairgate.v1.WebhookHeaders.HeadersEntry
+	nil,                           // 55: pairgate.v1.HeaderValues.ValuesEntry
+	(*WebhookSpec)(nil),           // 56: pairgate.v1.WebhookSpec
+	(*InstanceSettings)(nil),      // 57: pairgate.v1.InstanceSettings
+	(*Proxy)(nil),                 // 58: pairgate.v1.Proxy
+	(*Instance)(nil),              // 59: pairgate.v1.Instance
+	(*Webhook)(nil),               // 60: pairgate.v1.Webhook
+	(*Status)(nil),                // 61: pairgate.v1.Status
+	(*timestamppb.Timestamp)(nil), // 62: google.protobuf.Timestamp
+	(*Qr)(nil),                    // 63: pairgate.v1.Qr
+	(*DeliveryAttempt)(nil),       // 64: pairgate.v1.DeliveryAttempt
+	(*Delivery)(nil),              // 65: pairgate.v1.Delivery
 }
 var file_pairgate_v1_api_proto_depIdxs = []int32{
-	55, // 0: pairgate.v1.CreateInstanceRequest.webhooks:type_name -> pairgate.v1.WebhookSpec
-	56, // 1: pairgate.v1.CreateInstanceRequest.settings:type_name -> pairgate.v1.InstanceSettings
-	57, // 2: pairgate.v1.CreateInstanceRequest.proxy:type_name -> pairgate.v1.Proxy
-	58, // 3: pairgate.v1.CreateInstanceReply.instance:type_name -> pairgate.v1.Instance
-	59, // 4: pairgate.v1.CreateInstanceReply.webhooks:type_name -> pairgate.v1.Webhook
-	58, // 5: pairgate.v1.GetInstanceReply.instance:type_name -> pairgate.v1.Instance
-	58, // 6: pairgate.v1.ListInstancesReply.instances:type_name -> pairgate.v1.Instance
-	56, // 7: pairgate.v1.UpdateInstanceRequest.settings:type_name -> pairgate.v1.InstanceSettings
-	57, // 8: pairgate.v1.UpdateInstanceRequest.proxy:type_name -> pairgate.v1.Proxy
-	58, // 9: pairgate.v1.UpdateInstanceReply.instance:type_name -> pairgate.v1.Instance
-	60, // 10: pairgate.v1.CommandReply.status:type_name -> pairgate.v1.Status
-	60, // 11: pairgate.v1.SessionReply.status:type_name -> pairgate.v1.Status
+	56, // 0: pairgate.v1.CreateInstanceRequest.webhooks:type_name -> pairgate.v1.WebhookSpec
+	57, // 1: pairgate.v1.CreateInstanceRequest.settings:type_name -> pairgate.v1.InstanceSettings
+	58, // 2: pairgate.v1.CreateInstanceRequest.proxy:type_name -> pairgate.v1.Proxy
+	59, // 3: pairgate.v1.CreateInstanceReply.instance:type_name -> pairgate.v1.Instance
+	60, // 4: pairgate.v1.CreateInstanceReply.webhooks:type_name -> pairgate.v1.Webhook
+	59, // 5: pairgate.v1.GetInstanceReply.instance:type_name -> pairgate.v1.Instance
+	59, // 6: pairgate.v1.ListInstancesReply.instances:type_name -> pairgate.v1.Instance
+	57, // 7: pairgate.v1.UpdateInstanceRequest.settings:type_name -> pairgate.v1.InstanceSettings
+	58, // 8: pairgate.v1.UpdateInstanceRequest.proxy:type_name -> pairgate.v1.Proxy
+	59, // 9: pairgate.v1.UpdateInstanceReply.instance:type_name -> pairgate.v1.Instance
+	61, // 10: pairgate.v1.CommandReply.status:type_name -> pairgate.v1.Status
+	61, // 11: pairgate.v1.SessionReply.status:type_name -> pairgate.v1.Status
 	23, // 12: pairgate.v1.RevealReply.secrets:type_name -> pairgate.v1.InstanceSecrets
 	24, // 13: pairgate.v1.InstanceSecrets.webhooks:type_name -> pairgate.v1.WebhookHeaders
-	53, // 14: pairgate.v1.WebhookHeaders.headers:type_name -> pairgate.v1.WebhookHeaders.HeadersEntry
-	61, // 15: pairgate.v1.Settings.updated_at:type_name -> google.protobuf.Timestamp
+	54, // 14: pairgate.v1.WebhookHeaders.headers:type_name -> pairgate.v1.WebhookHeaders.HeadersEntry
+	62, // 15: pairgate.v1.Settings.updated_at:type_name -> google.protobuf.Timestamp
 	26, // 16: pairgate.v1.GetSettingsReply.settings:type_name -> pairgate.v1.Settings
 	26, // 17: pairgate.v1.UpdateSettingsReply.settings:type_name -> pairgate.v1.Settings
-	62, // 18: pairgate.v1.GetQrReply.qr:type_name -> pairgate.v1.Qr
-	60, // 19: pairgate.v1.GetQrReply.status:type_name -> pairgate.v1.Status
-	55, // 20: pairgate.v1.CreateWebhookRequest.webhook:type_name -> pairgate.v1.WebhookSpec
-	59, // 21: pairgate.v1.CreateWebhookReply.webhook:type_name -> pairgate.v1.Webhook
-	59, // 22: pairgate.v1.ListWebhooksReply.webhooks:type_name -> pairgate.v1.Webhook
+	63, // 18: pairgate.v1.GetQrReply.qr:type_name -> pairgate.v1.Qr
+	61, // 19: pairgate.v1.GetQrReply.status:type_name -> pairgate.v1.Status
+	56, // 20: pairgate.v1.CreateWebhookRequest.webhook:type_name -> pairgate.v1.WebhookSpec
+	60, // 21: pairgate.v1.CreateWebhookReply.webhook:type_name -> pairgate.v1.Webhook
+	60, // 22: pairgate.v1.ListWebhooksReply.webhooks:type_name -> pairgate.v1.Webhook
 	39, // 23: pairgate.v1.UpdateWebhookRequest.events:type_name -> pairgate.v1.EventKinds
 	40, // 24: pairgate.v1.UpdateWebhookRequest.headers:type_name -> pairgate.v1.HeaderValues
-	54, // 25: pairgate.v1.HeaderValues.values:type_name -> pairgate.v1.HeaderValues.ValuesEntry
-	59, // 26: pairgate.v1.UpdateWebhookReply.webhook:type_name -> pairgate.v1.Webhook
-	63, // 27: pairgate.v1.TestWebhookReply.attempt:type_name -> pairgate.v1.DeliveryAttempt
-	64, // 28: pairgate.v1.ListDeliveriesReply.deliveries:type_name -> pairgate.v1.Delivery
-	64, // 29: pairgate.v1.RedeliverReply.delivery:type_name -> pairgate.v1.Delivery
-	61, // 30: pairgate.v1.ReplayRequest.since:type_name -> google.protobuf.Timestamp
-	61, // 31: pairgate.v1.ReplayRequest.until:type_name -> google.protobuf.Timestamp
-	61, // 32: pairgate.v1.ReplayReply.continue_since:type_name -> google.protobuf.Timestamp
-	33, // [33:33] is the sub-list for method output_type
-	33, // [33:33] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	39, // 25: pairgate.v1.UpdateWebhookRequest.format_events:type_name -> pairgate.v1.EventKinds
+	40, // 26: pairgate.v1.UpdateWebhookRequest.format_options:type_name -> pairgate.v1.HeaderValues
+	55, // 27: pairgate.v1.HeaderValues.values:type_name -> pairgate.v1.HeaderValues.ValuesEntry
+	60, // 28: pairgate.v1.UpdateWebhookReply.webhook:type_name -> pairgate.v1.Webhook
+	64, // 29: pairgate.v1.TestWebhookReply.attempt:type_name -> pairgate.v1.DeliveryAttempt
+	65, // 30: pairgate.v1.ListDeliveriesReply.deliveries:type_name -> pairgate.v1.Delivery
+	65, // 31: pairgate.v1.RedeliverReply.delivery:type_name -> pairgate.v1.Delivery
+	62, // 32: pairgate.v1.ReplayRequest.since:type_name -> google.protobuf.Timestamp
+	62, // 33: pairgate.v1.ReplayRequest.until:type_name -> google.protobuf.Timestamp
+	62, // 34: pairgate.v1.ReplayReply.continue_since:type_name -> google.protobuf.Timestamp
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_pairgate_v1_api_proto_init() }
@@ -3369,7 +3440,7 @@ func file_pairgate_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pairgate_v1_api_proto_rawDesc), len(file_pairgate_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   55,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
