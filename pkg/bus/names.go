@@ -107,7 +107,7 @@ const (
 	VerbPasskey = "passkey"
 	// VerbTouch extends an open pairing window; no reply.
 	VerbTouch = "touch"
-	// VerbPresence tells that somebody looks at the instance; no reply.
+	// VerbPresence shows the linked account as available or not; request and reply.
 	VerbPresence = "presence"
 )
 

@@ -33,6 +33,8 @@ type phone struct {
 	pairs    map[instance.ID]int
 	logouts  map[instance.ID]int
 	looked   map[instance.ID]int
+	// presences are what sessions were told to show.
+	presences []bool
 }
 
 func newPhone() *phone {

@@ -10,7 +10,7 @@ import (
 	"pairgate.dev/services/session-worker/internal/session"
 )
 
-// answerTimeout bounds how long a messenger may take to accept a password or a passkey.
+// answerTimeout bounds how long a messenger may take to accept a password, a passkey or a presence.
 const answerTimeout = 10 * time.Second
 
 // serve subscribes to what goes straight to the owner of the partition. Who
@@ -25,6 +25,9 @@ func (p *partition) serve() error {
 		},
 		func() (func(), error) {
 			return bus.Listen(s, bus.SessionsOf(p.number, bus.VerbPasskey), p.passkey, timeout)
+		},
+		func() (func(), error) {
+			return bus.Listen(s, bus.SessionsOf(p.number, bus.VerbPresence), p.presence, timeout)
 		},
 	}[len(p.stops):] {
 		stop, err := listen()
@@ -71,4 +74,12 @@ func (p *partition) passkey(ctx context.Context, r *pb.PasskeyRequest) (*pb.Sess
 		return nil, session.NotAsked(p.phase(id))
 	}
 	return &pb.SessionReply{}, a.Passkey(ctx, r.GetResponse(), r.GetConfirm())
+}
+
+func (p *partition) presence(ctx context.Context, r *pb.PresenceRequest) (*pb.SessionReply, error) {
+	id, a := p.asked(ctx)
+	if a == nil {
+		return nil, session.NotConnected(p.phase(id))
+	}
+	return &pb.SessionReply{}, a.Presence(ctx, r.GetAvailable())
 }

@@ -140,6 +140,28 @@ func (a *Actor) Passkey(ctx context.Context, response string, confirm bool) erro
 	return given(taker.SubmitPasskey(ctx, response))
 }
 
+// Presence shows the account as available or not. The error is a *instance.Problem.
+func (a *Actor) Presence(ctx context.Context, available bool) error {
+	a.mu.Lock()
+	s, phase := a.session, a.shown
+	a.mu.Unlock()
+	if s == nil || phase != instance.Online && phase != instance.Suspended {
+		return NotConnected(phase)
+	}
+	setter, ok := s.(driver.PresenceSetter)
+	if !ok {
+		return instance.Problemf(instance.CodeNotOffered, "This messenger knows no presence.")
+	}
+	return given(setter.SetPresence(ctx, available))
+}
+
+// NotConnected is the answer to what needs a linked and connected account.
+func NotConnected(phase instance.Phase) *instance.Problem {
+	p := instance.Problemf(instance.CodeConflict, "The instance is not linked and connected.")
+	p.Phase = phase
+	return p
+}
+
 func (a *Actor) asked(phase instance.Phase) (driver.Session, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
