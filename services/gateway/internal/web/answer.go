@@ -26,6 +26,7 @@ type recorder struct {
 	http.ResponseWriter
 	route  string
 	status int
+	mount  *Mount // that serves it; nil for none
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -118,6 +119,9 @@ func (rt *Router) problem(w http.ResponseWriter, r *http.Request, p *instance.Pr
 	if rec, ok := w.(*recorder); ok && rec.status != 0 {
 		// The answer has begun; the client learns by its end that something went wrong.
 		panic(http.ErrAbortHandler)
+	} else if ok && rec.mount != nil {
+		rec.mount.Fail(w, r, p)
+		return
 	}
 	body, err := bus.EncodeJSON(bus.ProblemToProto(p))
 	if err != nil {

@@ -32,7 +32,8 @@ type Handler func(w http.ResponseWriter, r *http.Request) error
 type Router struct {
 	mux, paths *http.ServeMux
 	methods    map[string][]string // by path pattern
-	origins    []string            // whose pages may use it; see AllowOrigins
+	mounts     []Mount
+	origins    []string // whose pages may use it; see AllowOrigins
 	metrics    *Metrics
 	log        *zap.Logger
 }
@@ -89,7 +90,7 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { endSpan(span, r, rec) }()
 	rec.Header().Set(HeaderRequestID, bus.RequestID(ctx))
 	defer rt.finish(rec, r, start())
-	if rt.cors(rec, r) {
+	if rt.mounted(rec, r) || rt.cors(rec, r) {
 		return
 	}
 	if path.Clean(r.URL.Path) != r.URL.Path {
