@@ -379,6 +379,24 @@ func TestWebhooksAreShownWithoutSecrets(t *testing.T) {
 	}
 }
 
+func TestLastDeliveriesAreShown(t *testing.T) {
+	w := start(t)
+	startDispatcher(w)
+	m := w.make("shop")
+	w.registry.mu.Lock()
+	w.registry.webhooks["a"] = &pb.Webhook{Id: "a", InstanceId: string(m.id), Url: "https://example.com/in", Enabled: true}
+	w.registry.mu.Unlock()
+	page := w.visitor().signIn().page("/console/instances/" + string(m.id))
+	for _, want := range []string{"Failing", "<code>status</code> failed: HTTP 500"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+	if strings.Contains(page, "sesame") {
+		t.Error("the page shows what the receiver answered")
+	}
+}
+
 func TestThePageIsLive(t *testing.T) {
 	w := start(t)
 	m := w.make("shop")

@@ -48,7 +48,8 @@ func startDispatcher(w *world) *fakeDispatcher {
 	for _, err := range []error{
 		bus.Handle(svc, bus.SubjectWebhooksDeliveries, func(_ context.Context, q *pb.ListDeliveriesRequest) (*pb.ListDeliveriesReply, error) {
 			f.note(bus.SubjectWebhooksDeliveries, q)
-			return &pb.ListDeliveriesReply{Deliveries: []*pb.Delivery{{Id: "d", State: "failed"}}, NextPageToken: "more"}, nil
+			return &pb.ListDeliveriesReply{Deliveries: []*pb.Delivery{{Id: "d", State: "failed", Kind: "status", Attempts: 10,
+				LastAttempt: &pb.DeliveryAttempt{At: timestamppb.Now(), StatusCode: 500, Response: "sesame"}}}, NextPageToken: "more"}, nil
 		}, bus.WithValidate(func(q *pb.ListDeliveriesRequest) (e instance.FieldErrors) {
 			if q.GetState() == "lost" {
 				e.Add("state", "must be a state")

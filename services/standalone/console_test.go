@@ -164,7 +164,7 @@ func TestAPersonLinksAPhoneOnThePage(t *testing.T) {
 	})
 	var same bool
 	b.do(chromedp.WaitVisible("#linked"), chromedp.WaitVisible(`#status [data-phase="online"]`),
-		chromedp.WaitVisible(`#history [data-phase="online"]`), chromedp.Evaluate(`window.sameDocument === true`, &same))
+		chromedp.WaitVisible(`#history [data-phase="online"]`), chromedp.WaitVisible(`#webhooks .deliveries .good`), chromedp.Evaluate(`window.sameDocument === true`, &same))
 	if !same {
 		t.Error("the page was loaded anew")
 	}

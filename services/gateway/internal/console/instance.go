@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -22,10 +21,6 @@ const (
 	instanceInterval = 200 * time.Millisecond
 	// touchInterval is how often an open page extends the pairing window that it shows.
 	touchInterval = 5 * time.Second
-	// webhooksInterval is how often an open page asks for the webhooks, and
-	// webhooksTimeout how long it is held up by that.
-	webhooksInterval = 10 * time.Second
-	webhooksTimeout  = 2 * time.Second
 	// shownHistory is how many statuses the page lists.
 	shownHistory = 20
 )
@@ -65,18 +60,6 @@ type historyPart struct {
 	// Events are statuses, the newest first.
 	Events []*pb.Event
 	Failed bool
-}
-
-type webhooksPart struct {
-	Webhooks []shownWebhook
-	Failed   bool
-}
-
-// shownWebhook is a webhook without what may be secret.
-type shownWebhook struct {
-	URL, Format, Reason string
-	Events              []string
-	Enabled             bool
 }
 
 // instanceOf returns the instance of the route. The error is client.ErrNoInstance.
@@ -220,35 +203,4 @@ func (c *Console) history(ctx context.Context, id instance.ID) historyPart {
 		c.Log.Debug("history not read", zap.String("instance", string(id)), zap.Error(err))
 	}
 	return historyPart{Events: merged(nil, events), Failed: err != nil}
-}
-
-// webhooks asks for the webhooks of the instance.
-func (c *Console) webhooks(ctx context.Context, id instance.ID) webhooksPart {
-	ctx, cancel := context.WithTimeout(ctx, webhooksTimeout)
-	defer cancel()
-	var reply pb.ListWebhooksReply
-	if err := c.Client.Request(ctx, bus.SubjectWebhooksList, &pb.ListWebhooksRequest{Ref: string(id)}, &reply); err != nil {
-		return webhooksPart{Failed: true}
-	}
-	slices.SortFunc(reply.Webhooks, func(a, b *pb.Webhook) int { return a.GetCreatedAt().AsTime().Compare(b.GetCreatedAt().AsTime()) })
-	var part webhooksPart
-	for _, hook := range reply.GetWebhooks() {
-		part.Webhooks = append(part.Webhooks, shownWebhook{URL: bare(hook.GetUrl()), Format: hook.GetFormat(), Events: hook.GetEvents(),
-			Enabled: hook.GetEnabled(), Reason: hook.GetDisabledReason()})
-	}
-	return part
-}
-
-// bare is a URL without the parts in which people keep secrets.
-func bare(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return "a URL that cannot be shown"
-	}
-	hidden := u.RawQuery != ""
-	u.User, u.RawQuery, u.Fragment = nil, "", ""
-	if hidden {
-		return u.String() + "?…"
-	}
-	return u.String()
 }
