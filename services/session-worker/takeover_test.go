@@ -28,7 +28,7 @@ func TestTakingOverAnIdleInstanceCostsItsStatusOnly(t *testing.T) {
 	looked := r.phone.count(r.phone.looked, id)
 	stop = r.start()
 	again := r.await(id, "the next epoch", func(s instance.Status) bool { return s.Epoch > first.Epoch })
-	first.Epoch = again.Epoch
+	first.Epoch, first.Previous = again.Epoch, first.Phase
 	if again != first || again.ObservedRequest != number {
 		t.Fatalf("told %+v, want %+v", again, first)
 	}

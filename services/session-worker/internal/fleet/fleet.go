@@ -30,10 +30,13 @@ type Config struct {
 	Drivers   map[instance.Provider]driver.Driver
 	Ring      *seal.Ring
 	// Forget is called for each instance that is not ours any more.
-	Forget  func(instance.ID)
-	Backoff instance.Backoff
-	Log     *zap.Logger
-	Metrics *Metrics
+	Forget func(instance.ID)
+	// Outdated says whether the messenger is known to refuse the client version that
+	// is in force here; nil for never.
+	Outdated func(instance.Provider) bool
+	Backoff  instance.Backoff
+	Log      *zap.Logger
+	Metrics  *Metrics
 }
 
 // Fleet implements lease.Handler.

@@ -54,6 +54,12 @@ func (m *member) Transition(to instance.Phase, reason instance.Reason) {
 // TransitionRefused implements session.Host.
 func (m *member) TransitionRefused() { m.partition.fleet.Metrics.refused.Inc() }
 
+// VersionRefused implements session.Host.
+func (m *member) VersionRefused() bool {
+	refused := m.partition.fleet.Outdated
+	return refused != nil && refused(m.provider)
+}
+
 // Proxy implements session.Host.
 func (m *member) Proxy(record *pb.InstanceRecord) (*driver.Proxy, error) {
 	p := record.GetInstance().GetProxy()

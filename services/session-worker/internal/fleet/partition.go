@@ -67,15 +67,28 @@ func (p *partition) members() []*member {
 	return all
 }
 
+// occasion is why somebody looks whether an instance needs an actor.
+type occasion int
+
+const (
+	wished occasion = iota
+	takenOver
+	versionChanged
+)
+
+// crowded says that many instances are looked at at once, so that a slot is held for each actor.
+func (o occasion) crowded() bool { return o != wished }
+
 // needsActor says whether something is to be done for the instance: a request
-// that no status has observed or, at a take-over, a status of an earlier epoch.
-func (p *partition) needsActor(id instance.ID, record *pb.InstanceRecord, takeOver bool) bool {
+// that no status has observed; at a take-over a status of an earlier epoch; after
+// a change of the client version the phase outdated.
+func (p *partition) needsActor(id instance.ID, record *pb.InstanceRecord, why occasion) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.needs(id, record, takeOver)
+	return p.needs(id, record, why)
 }
 
-func (p *partition) needs(id instance.ID, record *pb.InstanceRecord, takeOver bool) bool {
+func (p *partition) needs(id instance.ID, record *pb.InstanceRecord, why occasion) bool {
 	if p.closed || !p.opened || record.GetAbandoned() || p.actors[id] != nil {
 		return false
 	}
@@ -86,7 +99,8 @@ func (p *partition) needs(id instance.ID, record *pb.InstanceRecord, takeOver bo
 	if last.Phase == instance.Deleted {
 		return false
 	}
-	return takeOver && last.Epoch != p.epoch || session.WishOf(record).Last() > last.ObservedRequest
+	return why == takenOver && last.Epoch != p.epoch || why == versionChanged && last.Phase == instance.Outdated ||
+		session.WishOf(record).Last() > last.ObservedRequest
 }
 
 // wish acts on a changed record.
@@ -99,7 +113,7 @@ func (p *partition) wish(id instance.ID, record *pb.InstanceRecord) {
 		return
 	}
 	p.mu.Unlock()
-	p.start(id, record, false)
+	p.start(id, record, wished)
 }
 
 // removed forgets an instance whose record was removed, long after its deletion.
@@ -116,7 +130,7 @@ func (p *partition) renew(id instance.ID, record *pb.InstanceRecord) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	last := p.last[id]
-	if last == nil || last.Phase != instance.Idle || !p.needs(id, record, true) || p.needs(id, record, false) {
+	if last == nil || last.Phase != instance.Idle || !p.needs(id, record, takenOver) || p.needs(id, record, wished) {
 		return false
 	}
 	s := *last
@@ -127,17 +141,17 @@ func (p *partition) renew(id instance.ID, record *pb.InstanceRecord) bool {
 	return true
 }
 
-// start starts an actor if the instance needs one. With slot, the caller's slot
-// is given back once the actor has taken its first step.
-func (p *partition) start(id instance.ID, record *pb.InstanceRecord, slot bool) bool {
+// start starts an actor if the instance needs one. Where it is crowded, the
+// caller's slot is given back once the actor has taken its first step.
+func (p *partition) start(id instance.ID, record *pb.InstanceRecord, why occasion) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.needs(id, record, slot) {
+	if !p.needs(id, record, why) {
 		return false
 	}
 	provider := instance.Provider(record.GetInstance().GetProvider())
 	m := &member{partition: p, id: id, provider: provider, record: record}
-	if slot {
+	if why.crowded() {
 		m.adopted = sync.OnceFunc(func() { <-p.fleet.slots })
 	} else {
 		m.adopted = func() {}

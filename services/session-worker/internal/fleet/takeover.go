@@ -120,7 +120,7 @@ func (f *Fleet) pending(parts map[instance.Partition]*partition) []*pb.InstanceR
 	var pending []*pb.InstanceRecord
 	for record := range f.Instances.All() {
 		id := instance.ID(record.GetInstance().GetId())
-		if p := parts[id.Partition()]; p != nil && p.needsActor(id, record, true) {
+		if p := parts[id.Partition()]; p != nil && p.needsActor(id, record, takenOver) {
 			pending = append(pending, record)
 		}
 	}
@@ -148,13 +148,22 @@ func (f *Fleet) takeUp(records []*pb.InstanceRecord) {
 			}
 			continue
 		}
-		select {
-		case f.slots <- struct{}{}:
-		case <-f.ctx.Done():
+		if !f.crowd(p, id, record, takenOver) {
 			return
 		}
-		if !p.start(id, record, true) {
-			<-f.slots
-		}
 	}
+}
+
+// crowd starts an actor where many are started, if it is needed, once a slot is
+// free. It returns false when the fleet is closed.
+func (f *Fleet) crowd(p *partition, id instance.ID, record *pb.InstanceRecord, why occasion) bool {
+	select {
+	case f.slots <- struct{}{}:
+	case <-f.ctx.Done():
+		return false
+	}
+	if !p.start(id, record, why) {
+		<-f.slots
+	}
+	return true
 }

@@ -25,6 +25,8 @@ type Host interface {
 	Record() *pb.InstanceRecord
 	// AwaitCreated waits until the event that tells of the instance's creation was stored.
 	AwaitCreated(ctx context.Context) error
+	// VersionRefused says that the messenger is known to refuse the client version in force.
+	VersionRefused() bool
 	// Proxy returns the way out that the instance demands; nil for none.
 	Proxy(record *pb.InstanceRecord) (*driver.Proxy, error)
 	// Adopted is called when the first step was taken, and before that when the key
@@ -85,6 +87,12 @@ func Start(p Params, host Host) *Actor {
 
 // Wish tells the actor of a newer wish.
 func (a *Actor) Wish(w instance.Wish) { a.box.put(instance.WishChanged{Wish: w}) }
+
+// VersionChanged tells the actor that sessions opened from now on show another client version.
+func (a *Actor) VersionChanged() { a.box.put(instance.VersionChanged{}) }
+
+// VersionRefused tells the actor that the messenger refuses the client version in force.
+func (a *Actor) VersionRefused() { a.box.put(instance.VersionRefused{}) }
 
 // Touch says that somebody looks at the codes.
 func (a *Actor) Touch() { a.box.put(instance.Touched{}) }
@@ -154,7 +162,8 @@ func (a *Actor) adoption() (in instance.Adopt, ok bool) {
 	}
 	for pause := lookupRetry; a.ctx.Err() == nil; pause = min(2*pause, lookupRetryMax) {
 		record := a.host.Record()
-		in = instance.Adopt{Epoch: a.Epoch, Last: a.Last, Created: record.GetInstance().GetCreatedAt().AsTime(), Wish: WishOf(record)}
+		in = instance.Adopt{Epoch: a.Epoch, Last: a.Last, Created: record.GetInstance().GetCreatedAt().AsTime(), Wish: WishOf(record),
+			VersionRefused: a.host.VersionRefused()}
 		if a.Driver == nil {
 			if a.Last != nil && a.Last.Account != nil {
 				in.Linked, in.Account = true, *a.Last.Account
