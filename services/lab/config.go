@@ -16,6 +16,8 @@ type Config struct {
 	// SimulatedAddr is where the simulated messenger listens: host:port, where host
 	// is localhost or a loopback address and port 0 picks a free one. Empty is 127.0.0.1:0.
 	SimulatedAddr string
+	// WhatsAppAddr is where the emulated WhatsApp listens, in the same form. Empty is 127.0.0.1:0.
+	WhatsAppAddr string
 	// ControlAddr is where the control API listens, in the same form. Empty is DefaultControlAddr.
 	ControlAddr string
 	// DataDir holds accounts and linked devices; it is made (mode 0700) where there
@@ -27,6 +29,11 @@ type Config struct {
 type Addrs struct {
 	// Simulated is what PAIRGATE_SIMULATED_ENDPOINT is to be.
 	Simulated string
+	// WhatsApp and WhatsAppNoiseRoot, base64 of 32 bytes, are what
+	// PAIRGATE_WHATSAPP_ENDPOINT and PAIRGATE_WHATSAPP_NOISE_ROOT are to be. The root is
+	// the same in every lab, since a process of WhatsApp clients can trust one only.
+	WhatsApp          string
+	WhatsAppNoiseRoot string
 	// Control is where the control API answers: http://Control/.
 	Control string
 }
@@ -34,6 +41,9 @@ type Addrs struct {
 func (c Config) withDefaults() Config {
 	if c.SimulatedAddr == "" {
 		c.SimulatedAddr = "127.0.0.1:0"
+	}
+	if c.WhatsAppAddr == "" {
+		c.WhatsAppAddr = "127.0.0.1:0"
 	}
 	if c.ControlAddr == "" {
 		c.ControlAddr = DefaultControlAddr
@@ -45,7 +55,7 @@ func (c Config) withDefaults() Config {
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	var bad instance.FieldErrors
-	for field, addr := range map[string]string{"SimulatedAddr": c.SimulatedAddr, "ControlAddr": c.ControlAddr} {
+	for field, addr := range map[string]string{"SimulatedAddr": c.SimulatedAddr, "WhatsAppAddr": c.WhatsAppAddr, "ControlAddr": c.ControlAddr} {
 		if !loopback(addr) {
 			bad.Add(field, "must be host:port on a loopback address; the lab is for this machine only")
 		}

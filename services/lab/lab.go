@@ -9,6 +9,7 @@ package lab
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -23,6 +24,7 @@ import (
 	"pairgate.dev/services/lab/internal/control"
 	"pairgate.dev/services/lab/internal/faults"
 	"pairgate.dev/services/lab/internal/simulated"
+	"pairgate.dev/services/lab/internal/whatsapp"
 )
 
 // Deps are what a lab needs of its process.
@@ -38,6 +40,7 @@ type Lab struct {
 	addrs     Addrs
 	book      *accounts.Book
 	simulated *simulated.Server
+	whatsapp  *whatsapp.Server
 	control   *http.Server
 	served    chan error
 	closeOnce sync.Once
@@ -59,33 +62,70 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Lab, error) {
 	if log == nil {
 		log = zap.NewNop()
 	}
-	var listen net.ListenConfig
-	drivers, err := listen.Listen(ctx, "tcp", cfg.SimulatedAddr)
+	listeners, err := listen(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("lab: the simulated messenger cannot listen: %w", err)
-	}
-	people, err := listen.Listen(ctx, "tcp", cfg.ControlAddr)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lab: the control API cannot listen: %w", err), drivers.Close())
+		return nil, err
 	}
 	book, err := accounts.Open(cfg.DataDir)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lab: cannot use the data directory: %w", err), drivers.Close(), people.Close())
+		return nil, errors.Join(fmt.Errorf("lab: cannot use the data directory: %w", err), listeners.close())
 	}
 	var wrong faults.Switch
-	messenger := simulated.Start(drivers, book, &wrong, log)
-	api := control.New(book, &wrong, map[string]control.Messenger{string(instance.Simulated): messenger}, log)
+	chats, err := whatsapp.Start(listeners.whatsapp, book, &wrong, log)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lab: cannot emulate WhatsApp: %w", err), listeners.close(), book.Close())
+	}
+	messenger := simulated.Start(listeners.simulated, book, &wrong, log)
+	api := control.New(book, &wrong, map[string]control.Messenger{string(instance.Simulated): messenger, string(instance.WhatsApp): chats}, log)
+	root := whatsapp.NoiseRoot()
+	people := listeners.control
 	l := &Lab{
-		addrs:     Addrs{Simulated: messenger.Addr(), Control: people.Addr().String()},
+		addrs: Addrs{Simulated: messenger.Addr(), WhatsApp: chats.Addr(), WhatsAppNoiseRoot: base64.StdEncoding.EncodeToString(root[:]),
+			Control: people.Addr().String()},
 		book:      book,
 		simulated: messenger,
+		whatsapp:  chats,
 		control: &http.Server{Handler: api.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 			IdleTimeout: time.Minute, ErrorLog: zap.NewStdLog(log)},
 		served: make(chan error, 1),
 	}
 	go func() { l.served <- l.control.Serve(people) }()
-	log.Info("the lab is up", zap.String("control", l.addrs.Control), zap.String("simulated", l.addrs.Simulated))
+	log.Info("the lab is up", zap.String("control", l.addrs.Control), zap.String("simulated", l.addrs.Simulated),
+		zap.String("whatsapp", l.addrs.WhatsApp))
 	return l, nil
+}
+
+// listeners are where a lab listens.
+type listeners struct{ simulated, whatsapp, control net.Listener }
+
+func listen(ctx context.Context, cfg Config) (l listeners, err error) {
+	for _, at := range []struct {
+		who, addr string
+		listener  *net.Listener
+	}{
+		{"the simulated messenger", cfg.SimulatedAddr, &l.simulated},
+		{"WhatsApp", cfg.WhatsAppAddr, &l.whatsapp},
+		{"the control API", cfg.ControlAddr, &l.control},
+	} {
+		var config net.ListenConfig
+		if *at.listener, err = config.Listen(ctx, "tcp", at.addr); err != nil {
+			return listeners{}, errors.Join(fmt.Errorf("lab: %s cannot listen: %w", at.who, err), l.close())
+		}
+	}
+	return l, nil
+}
+
+// close closes those that are open and still are.
+func (l listeners) close() (err error) {
+	for _, listener := range []net.Listener{l.simulated, l.whatsapp, l.control} {
+		if listener == nil {
+			continue
+		}
+		if e := listener.Close(); !errors.Is(e, net.ErrClosed) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
 }
 
 // Addrs returns the addresses of the lab.
@@ -97,7 +137,7 @@ func (l *Lab) Close() error {
 	l.closeOnce.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 		defer cancel()
-		err := l.simulated.Close()
+		err := errors.Join(l.simulated.Close(), l.whatsapp.Close())
 		if l.control.Shutdown(ctx) != nil {
 			_ = l.control.Close()
 		}

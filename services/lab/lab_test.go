@@ -15,12 +15,14 @@ import (
 	"testing"
 	"time"
 
+	"go.mau.fi/whatsmeow"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"pairgate.dev/pkg/instance"
 	"pairgate.dev/pkg/simwire"
 	"pairgate.dev/services/lab"
+	"pairgate.dev/services/lab/internal/whatsapp"
 	"pairgate.dev/services/lab/labclient"
 )
 
@@ -35,6 +37,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	whatsmeow.WACertPubKey = whatsapp.NoiseRoot()
 	os.Exit(m.Run())
 }
 

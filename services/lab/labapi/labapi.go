@@ -5,13 +5,14 @@ import "time"
 
 // NewAccount is the body of POST /accounts.
 type NewAccount struct {
-	// Provider is the messenger of the account; this version emulates "simulated".
+	// Provider is the messenger of the account; this version emulates "simulated" and "whatsapp".
 	Provider string `json:"provider"`
 	// Phone is 5 to 15 digits, without plus, and names the account in every route.
 	Phone string `json:"phone"`
 	// Name is what the owner calls himself, at most 100 characters; may be empty.
 	Name string `json:"name,omitempty"`
-	// Password, when set, is asked for before a device is linked; at most 128 characters.
+	// Password, when set, is asked for before a device is linked; at most 128
+	// characters. Accounts of WhatsApp have none.
 	Password string `json:"password,omitempty"`
 	// Passkey says that a passkey is asked for before a device is linked.
 	Passkey bool `json:"passkey,omitempty"`
@@ -47,6 +48,11 @@ type Device struct {
 	// Connected says whether the device has an open session, ConnectedAt since when.
 	Connected   bool       `json:"connected"`
 	ConnectedAt *time.Time `json:"connectedAt,omitempty"`
+	// Connections is how many connections the device has, MostConnections the most that
+	// it had at once since the lab started, or since it was linked: more than 1 when
+	// one came before another had gone.
+	Connections     int `json:"connections"`
+	MostConnections int `json:"mostConnections"`
 	// Sent is what the device has sent since the lab started, the last 50, oldest first.
 	Sent []Sent `json:"sent"`
 }
@@ -102,6 +108,10 @@ const (
 	ReasonDeviceGone = "device_gone"
 	// ReasonDeviceSilent (504): the device did not store its keys in time; it is not linked.
 	ReasonDeviceSilent = "device_silent"
+	// ReasonOldPhone (409): the phone cannot link devices, as the fault oldPhones has it.
+	ReasonOldPhone = "old_phone"
+	// ReasonNotOffered (409): the messenger has nothing of this kind.
+	ReasonNotOffered = "not_offered"
 	// ReasonNotLinked (409): the phone has no such linked device.
 	ReasonNotLinked = "not_linked"
 	// ReasonNotConnected (409): no such device of the phone is connected.

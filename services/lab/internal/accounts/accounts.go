@@ -3,6 +3,7 @@
 package accounts
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
@@ -26,6 +27,8 @@ type Account struct {
 	Passkey   bool        `json:"passkey,omitempty"`
 	Banned    Restriction `json:"banned,omitzero"`
 	Suspended Restriction `json:"suspended,omitzero"`
+	// Numbers is the highest number that a WhatsApp device of the account ever had.
+	Numbers uint16 `json:"numbers,omitempty"`
 }
 
 // Restriction holds while On, until Until unless that is zero.
@@ -47,6 +50,19 @@ type Device struct {
 	Instance string    `json:"instance"`
 	KeyHash  [32]byte  `json:"keyHash"`
 	LinkedAt time.Time `json:"linkedAt"`
+	// WhatsApp is what that messenger needs of its devices; nil for others.
+	WhatsApp *WhatsApp `json:"whatsapp,omitempty"`
+}
+
+// WhatsApp is what WhatsApp knows of a device. What a Book has returned of it is not to be changed.
+type WhatsApp struct {
+	// Number is the device's number in its account, from 1 on.
+	Number uint16 `json:"number"`
+	// Registration and Identity are what the device called itself when it was linked.
+	Registration uint32 `json:"registration"`
+	Identity     []byte `json:"identity"`
+	// PreKeys are the prekeys that it has uploaded, as the messenger packs them.
+	PreKeys []byte `json:"preKeys,omitempty"`
 }
 
 // HashKey returns what Device keeps of a key.
@@ -61,6 +77,7 @@ func (d Device) KeyIs(key string) bool {
 const (
 	accountPrefix = "account/"
 	devicePrefix  = "device/"
+	secretPrefix  = "secret/"
 )
 
 // Book is all accounts and devices. Its methods may be called from many
@@ -73,11 +90,12 @@ type Book struct {
 	accounts map[string]Account
 	devices  map[string]Device
 	byPhone  map[string]map[string]struct{}
+	secrets  map[string][]byte
 }
 
 // Open reads the book from the directory. Errors are those of journal.Open.
 func Open(dir string) (*Book, error) {
-	b := &Book{accounts: map[string]Account{}, devices: map[string]Device{}, byPhone: map[string]map[string]struct{}{}}
+	b := &Book{accounts: map[string]Account{}, devices: map[string]Device{}, byPhone: map[string]map[string]struct{}{}, secrets: map[string][]byte{}}
 	j, err := journal.Open(dir, b.load)
 	if err != nil {
 		return nil, err
@@ -100,6 +118,12 @@ func (b *Book) load(key string, value json.RawMessage) error {
 			return fmt.Errorf("%w: a device", journal.ErrDamaged)
 		}
 		b.put(d)
+	case strings.HasPrefix(key, secretPrefix):
+		var secret []byte
+		if err := json.Unmarshal(value, &secret); err != nil || len(secret) != secretSize {
+			return fmt.Errorf("%w: a secret", journal.ErrDamaged)
+		}
+		b.secrets[strings.TrimPrefix(key, secretPrefix)] = secret
 	default:
 		return fmt.Errorf("%w: a record of a later version", journal.ErrDamaged)
 	}
@@ -175,6 +199,45 @@ func (b *Book) Devices(phone string) []Device {
 		return strings.Compare(a.ID, c.ID)
 	})
 	return devices
+}
+
+// secretSize is the length of a secret in bytes.
+const secretSize = 32
+
+// Secret returns the random secret of this name, which is made and written when it is
+// asked for the first time.
+func (b *Book) Secret(name string) ([secretSize]byte, error) {
+	b.mu.Lock()
+	if secret, ok := b.secrets[name]; ok {
+		b.mu.Unlock()
+		return [secretSize]byte(secret), nil
+	}
+	secret := make([]byte, secretSize)
+	_, _ = rand.Read(secret)
+	b.secrets[name] = secret
+	pending := b.journal.Append(journal.Change{Key: secretPrefix + name, Value: secret})
+	b.mu.Unlock()
+	return [secretSize]byte(secret), pending.Wait()
+}
+
+// NextNumber takes a number for a WhatsApp device of the phone, which must exist: one
+// that no device of it ever had. It is on disk no later than what is queued after it.
+func (b *Book) NextNumber(phone string) uint16 {
+	a, _ := b.Update(phone, func(a *Account) { a.Numbers++ })
+	return a.Numbers
+}
+
+// Edit changes a linked device in place; ok is false when there is none.
+func (b *Book) Edit(id string, change func(*Device)) (pending journal.Pending, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d, ok := b.devices[id]
+	if !ok {
+		return pending, false
+	}
+	change(&d)
+	b.put(d)
+	return b.journal.Append(journal.Change{Key: devicePrefix + id, Value: d}), true
 }
 
 // Device returns a linked device and its account.

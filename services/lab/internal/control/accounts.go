@@ -57,7 +57,23 @@ func (a *API) readAccount(b *body) (account accounts.Account) {
 		b.bad.Add("password", "must be at most %d characters, none of them control characters", maxPassword)
 	}
 	take(b, "passkey", "true or false", &account.Passkey)
+	if account.Provider == string(instance.WhatsApp) {
+		whatsAppOnly(b, account)
+	}
 	return account
+}
+
+// minWhatsAppPhone is the length of the shortest number that WhatsApp's clients take.
+const minWhatsAppPhone = 7
+
+// whatsAppOnly checks what holds for accounts of WhatsApp only.
+func whatsAppOnly(b *body, account accounts.Account) {
+	if validPhone(account.Phone) && (len(account.Phone) < minWhatsAppPhone || account.Phone[0] == '0') {
+		b.bad.Add("phone", "must be an international number of at least %d digits for whatsapp", minWhatsAppPhone)
+	}
+	if account.Password != "" {
+		b.bad.Add("password", "accounts of whatsapp have none")
+	}
 }
 
 func (a *API) providers() []string {
@@ -112,6 +128,7 @@ func (a *API) show(account accounts.Account) labapi.Account {
 				utc := since.UTC()
 				device.Connected, device.ConnectedAt = true, &utc
 			}
+			device.Connections, device.MostConnections = m.Connections(d.ID)
 			device.Sent = append(device.Sent, m.Sent(d.ID)...)
 		}
 		shown.Devices = append(shown.Devices, device)

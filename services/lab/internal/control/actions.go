@@ -135,6 +135,7 @@ func (a *API) setFaults(w http.ResponseWriter, r *http.Request) error {
 		take(b, "codeLifeSeconds", "a number", &f.CodeLifeSeconds)
 		take(b, "pairingCodeLifeSeconds", "a number", &f.PairingCodeLifeSeconds)
 		take(b, "codesPerSession", "a whole number", &f.CodesPerSession)
+		takeWhatsApp(b, f)
 		return b.done()
 	})
 	if err != nil {
@@ -142,6 +143,23 @@ func (a *API) setFaults(w http.ResponseWriter, r *http.Request) error {
 	}
 	replyJSON(w, http.StatusOK, f)
 	return nil
+}
+
+// takeWhatsApp takes the fields that are WhatsApp's alone.
+func takeWhatsApp(b *body, f *labapi.Faults) {
+	for field, v := range map[string]*int{
+		"loginFailureReason": &f.LoginFailureReason, "loginFailureCode": &f.LoginFailureCode, "loginFailureSeconds": &f.LoginFailureSeconds,
+		"streamErrors": &f.StreamErrors, "streamErrorCode": &f.StreamErrorCode, "rotatedSecrets": &f.RotatedSecrets, "oldPhones": &f.OldPhones,
+		"upgradeStatus": &f.UpgradeStatus, "clientRevision": &f.ClientRevision, "preKeyCount": &f.PreKeyCount,
+	} {
+		take(b, field, "a whole number", v)
+	}
+	for field, v := range map[string]*bool{"silentPings": &f.SilentPings, "silentRequests": &f.SilentRequests, "hostileClose": &f.HostileClose} {
+		take(b, field, "true or false", v)
+	}
+	take(b, "unlinkedWindowSeconds", "a number", &f.UnlinkedWindowSeconds)
+	take(b, "pairingDefect", "a string", &f.PairingDefect)
+	take(b, "certificate", "a string", &f.Certificate)
 }
 
 func (a *API) clearFaults(w http.ResponseWriter, _ *http.Request) error {

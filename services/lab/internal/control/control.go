@@ -34,6 +34,8 @@ type Messenger interface {
 	Unsuspend(phone string) error
 	// Connection says since when the device has an open session.
 	Connection(device string) (since time.Time, ok bool)
+	// Connections is how many connections the device has, and the most that it had at once.
+	Connections(device string) (now, most int)
 	// Sent is what the device has sent, oldest first.
 	Sent(device string) []labapi.Sent
 }

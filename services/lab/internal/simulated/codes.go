@@ -2,7 +2,6 @@ package simulated
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"strings"
 	"time"
@@ -13,56 +12,6 @@ const (
 	codeLife        = 20 * time.Second
 	pairingCodeLife = 180 * time.Second
 )
-
-// keepDead is how many codes that are over are remembered, to tell them from unknown ones.
-const keepDead = 1 << 16
-
-// digest stands for the text of a code: the text itself is kept nowhere.
-type digest [16]byte
-
-func digestOf(text string) digest {
-	sum := sha256.Sum256([]byte(text))
-	return digest(sum[:16])
-}
-
-// codeIndex finds the session that shows a QR text.
-type codeIndex struct {
-	live map[digest]liveCode
-	dead map[digest]struct{}
-	// order has the dead ones from the oldest on, as a ring.
-	order []digest
-	next  int
-}
-
-type liveCode struct {
-	session *session
-	expires time.Time
-}
-
-func newCodeIndex() codeIndex {
-	return codeIndex{live: map[digest]liveCode{}, dead: map[digest]struct{}{}}
-}
-
-// bury takes a code out and remembers that it existed.
-func (x *codeIndex) bury(d digest) {
-	delete(x.live, d)
-	if _, ok := x.dead[d]; ok {
-		return
-	}
-	x.dead[d] = struct{}{}
-	if len(x.order) < keepDead {
-		x.order = append(x.order, d)
-		return
-	}
-	delete(x.dead, x.order[x.next])
-	x.order[x.next] = d
-	x.next = (x.next + 1) % keepDead
-}
-
-func (x *codeIndex) buried(d digest) bool {
-	_, ok := x.dead[d]
-	return ok
-}
 
 // newCodeText returns a QR text of the shape and length of a real messenger's:
 // a reference of varying length and three keys, between commas.

@@ -22,26 +22,6 @@ func TestCodeTexts(t *testing.T) {
 	}
 }
 
-// Decision: codes that are over are told from unknown ones, but not for ever.
-func TestDeadCodesAreBounded(t *testing.T) {
-	x := newCodeIndex()
-	var first digest
-	for i := range keepDead + 10 {
-		d := digestOf(strings.Repeat("x", i%7) + string(rune(i)) + newTypedCode())
-		if i == 0 {
-			first = d
-		}
-		x.bury(d)
-		x.bury(d)
-	}
-	if len(x.dead) > keepDead || len(x.order) > keepDead {
-		t.Fatalf("%d dead codes, %d in order", len(x.dead), len(x.order))
-	}
-	if x.buried(first) {
-		t.Error("the oldest is still remembered")
-	}
-}
-
 func FuzzPasskeyAnswer(f *testing.F) {
 	client, _ := json.Marshal(map[string]string{"type": "webauthn.get", "challenge": "c"})
 	good, _ := json.Marshal(map[string]any{"id": "x", "response": map[string]string{"clientDataJSON": base64.RawURLEncoding.EncodeToString(client)}})

@@ -11,6 +11,8 @@ import (
 	"pairgate.dev/pkg/instance"
 	"pairgate.dev/pkg/simwire"
 	"pairgate.dev/services/lab/internal/accounts"
+	"pairgate.dev/services/lab/internal/codes"
+	"pairgate.dev/services/lab/internal/outcome"
 	"pairgate.dev/services/lab/internal/refusal"
 	"pairgate.dev/services/lab/labapi"
 )
@@ -27,10 +29,9 @@ type link struct {
 	device                  accounts.Device
 	// patience ends the link unless the device stores its keys.
 	patience *time.Timer
-	// told is closed once the phone knows how it ended, or that an answer of the
-	// device's user was asked for; then err says which.
-	told chan struct{}
-	err  error
+	// ended is told once the phone knows how it ended, or that an answer of the
+	// device's user was asked for.
+	ended *outcome.Outcome
 }
 
 // stage is what the link waits for.
@@ -44,16 +45,6 @@ const (
 	forDisk
 )
 
-// tell lets the phone know; only the first time counts.
-func (l *link) tell(err error) {
-	select {
-	case <-l.told:
-	default:
-		l.err = err
-		close(l.told)
-	}
-}
-
 // fail ends a link that can still fail: one on its way to the disk cannot.
 func (l *link) fail(reason, detail string) {
 	if l.stage == forDisk {
@@ -62,7 +53,7 @@ func (l *link) fail(reason, detail string) {
 	if l.patience != nil {
 		l.patience.Stop()
 	}
-	l.tell(refusal.Conflict(reason, "%s", detail))
+	l.ended.Tell(refusal.Conflict(reason, "%s", detail))
 }
 
 // Scan lets the phone scan the QR text. It returns nil once the device is linked,
@@ -70,13 +61,13 @@ func (l *link) fail(reason, detail string) {
 // only; the phone goes on. The error is a *refusal.Error unless it is ctx's.
 func (s *Server) Scan(ctx context.Context, phone, text string) error {
 	return s.linkDevice(ctx, phone, func(now time.Time) (ss *session, existed bool) {
-		d := digestOf(text)
-		if shown, ok := s.codes.live[d]; ok && shown.expires.After(now) {
-			return shown.session, true
+		d := codes.Of(text)
+		if shown, ok := s.codes.Find(d); ok && shown.Expires.After(now) {
+			return shown.By, true
 		} else if ok {
 			return nil, true
 		}
-		return nil, s.codes.buried(d)
+		return nil, s.codes.Buried(d)
 	})
 }
 
@@ -88,7 +79,7 @@ func (s *Server) EnterCode(ctx context.Context, phone, typed string) error {
 		t := s.typed.byText[text]
 		switch {
 		case t == nil:
-			return nil, s.codes.buried(digestOf(text))
+			return nil, s.codes.Buried(codes.Of(text))
 		case t.key.phone != phone:
 			return nil, false
 		case t.session == nil || !t.expires.After(now):
@@ -106,12 +97,7 @@ func (s *Server) linkDevice(ctx context.Context, phone string, find func(now tim
 	if err != nil {
 		return err
 	}
-	select {
-	case <-l.told:
-		return l.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return l.ended.Wait(ctx)
 }
 
 func (s *Server) begin(phone string, find func(now time.Time) (ss *session, existed bool)) (*link, error) {
@@ -133,7 +119,7 @@ func (s *Server) begin(phone string, find func(now time.Time) (ss *session, exis
 	default:
 		return nil, refusal.Conflict(labapi.ReasonUnknownCode, "No device shows this code to this phone.")
 	}
-	ss.link = &link{account: account, told: make(chan struct{})}
+	ss.link = &link{account: account, ended: outcome.New()}
 	s.stopPairing(ss)
 	s.nextStage(ss)
 	return ss.link, nil
@@ -147,11 +133,11 @@ func (s *Server) nextStage(ss *session) {
 	case l.account.Password != "" && l.stage <= forPassword:
 		l.stage = forPassword
 		ss.send(simwire.Frame{Type: simwire.TypePasswordRequired})
-		l.tell(nil)
+		l.ended.Tell(nil)
 	case l.account.Passkey && l.stage <= forPasskey:
 		l.stage = forPasskey
 		s.askPasskey(ss)
-		l.tell(nil)
+		l.ended.Tell(nil)
 	default:
 		s.handKeys(ss)
 	}
@@ -172,7 +158,7 @@ func (s *Server) handKeys(ss *session) {
 		if ss.over || ss.link != l || l.stage != forKeys {
 			return
 		}
-		l.tell(&refusal.Error{Status: 504, Reason: labapi.ReasonDeviceSilent, Detail: "The device did not store its keys in time; it is not linked."})
+		l.ended.Tell(&refusal.Error{Status: 504, Reason: labapi.ReasonDeviceSilent, Detail: "The device did not store its keys in time; it is not linked."})
 		s.close(ss, instance.ReasonPairingRefused, "The phone waited in vain for the device.", time.Time{})
 	})
 }
@@ -220,7 +206,7 @@ func (s *Server) store(ss *session, f simwire.Frame) {
 		defer s.mu.Unlock()
 		if err != nil {
 			s.log.Error("a linked device could not be written", zap.Error(err))
-			l.tell(&refusal.Error{Status: 500, Detail: "The lab could not write to its disk."})
+			l.ended.Tell(&refusal.Error{Status: 500, Detail: "The lab could not write to its disk."})
 			s.close(ss, instance.ReasonInternal, "The lab could not write to its disk.", time.Time{})
 			return
 		}
@@ -233,7 +219,7 @@ func (s *Server) store(ss *session, f simwire.Frame) {
 
 // linked brings the session of a device online that was written. The caller holds the mutex.
 func (s *Server) linked(ss *session, l *link) {
-	defer l.tell(nil)
+	defer l.ended.Tell(nil)
 	device, account, ok := s.book.Device(l.device.ID)
 	switch {
 	case ss.over:

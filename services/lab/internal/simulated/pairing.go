@@ -5,6 +5,7 @@ import (
 
 	"pairgate.dev/pkg/instance"
 	"pairgate.dev/pkg/simwire"
+	"pairgate.dev/services/lab/internal/codes"
 )
 
 // pairing is what a linking session has.
@@ -13,7 +14,7 @@ type pairing struct {
 	deviceName string
 	// issued counts the codes; shown are those that may not have expired yet.
 	issued  int
-	shown   []digest
+	shown   []codes.Digest
 	refresh *time.Timer
 	typed   *typedCode
 }
@@ -48,18 +49,18 @@ func (s *Server) issueCode(ss *session) {
 	}
 	shown := p.shown[:0]
 	for _, d := range p.shown {
-		if s.codes.live[d].expires.After(now) {
+		if live, _ := s.codes.Find(d); live.Expires.After(now) {
 			shown = append(shown, d)
 		} else {
-			s.codes.bury(d)
+			s.codes.Bury(d)
 		}
 	}
 	life := lifeOr(faults.CodeLifeSeconds, codeLife)
 	text := newCodeText()
-	d := digestOf(text)
+	d := codes.Of(text)
 	p.issued++
 	p.shown = append(shown, d)
-	s.codes.live[d] = liveCode{ss, now.Add(life)}
+	s.codes.Show(d, ss, now.Add(life))
 	ss.send(simwire.Frame{Type: simwire.TypeCode, Text: text, LifeMillis: life.Milliseconds()})
 	var timer *time.Timer
 	timer = time.AfterFunc(life-min(life/10, time.Second), func() {
@@ -120,7 +121,7 @@ func (s *Server) buryTyped(t *typedCode) {
 	}
 	if s.typed.byText[t.text] == t {
 		delete(s.typed.byText, t.text)
-		s.codes.bury(digestOf(t.text))
+		s.codes.Bury(codes.Of(t.text))
 	}
 }
 
@@ -135,7 +136,7 @@ func (s *Server) stopPairing(ss *session) {
 		p.refresh = nil
 	}
 	for _, d := range p.shown {
-		s.codes.bury(d)
+		s.codes.Bury(d)
 	}
 	p.shown = nil
 	if p.typed != nil {

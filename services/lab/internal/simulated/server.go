@@ -16,7 +16,9 @@ import (
 
 	"pairgate.dev/pkg/simwire"
 	"pairgate.dev/services/lab/internal/accounts"
+	"pairgate.dev/services/lab/internal/codes"
 	"pairgate.dev/services/lab/internal/faults"
+	"pairgate.dev/services/lab/internal/tally"
 	"pairgate.dev/services/lab/labapi"
 )
 
@@ -33,7 +35,8 @@ type Server struct {
 	conns  map[*conn]struct{}
 	// online has the session of each device that is connected.
 	online map[string]*session
-	codes  codeIndex
+	tally  tally.Tally
+	codes  codes.Index[*session]
 	typed  typedCodes
 	// lifts end suspensions, by phone.
 	lifts map[string]*time.Timer
@@ -45,8 +48,8 @@ type Server struct {
 func Start(listener net.Listener, book *accounts.Book, f *faults.Switch, log *zap.Logger) *Server {
 	s := &Server{
 		listener: listener, book: book, faults: f, log: log,
-		conns: map[*conn]struct{}{}, online: map[string]*session{},
-		codes: newCodeIndex(), typed: newTypedCodes(),
+		conns: map[*conn]struct{}{}, online: map[string]*session{}, tally: tally.Tally{},
+		codes: codes.NewIndex[*session](), typed: newTypedCodes(),
 		lifts: map[string]*time.Timer{}, sent: map[string][]labapi.Sent{},
 	}
 	s.mu.Lock()

@@ -88,6 +88,7 @@ func (s *Server) login(ss *session, f simwire.Frame) {
 
 // goOnline logs the session in. An earlier one of the same device is replaced.
 func (s *Server) goOnline(ss *session, d accounts.Device, a accounts.Account) {
+	s.tally.Open(d.ID)
 	if before := s.online[d.ID]; before != nil {
 		s.close(before, instance.ReasonReplaced, "Another connection of the same device took over.", time.Time{})
 	}
@@ -125,6 +126,7 @@ func (s *Server) end(ss *session) {
 	if s.online[ss.device] == ss {
 		delete(s.online, ss.device)
 	}
+	s.tally.Close(ss.device)
 	s.stopPairing(ss)
 	if ss.link != nil {
 		ss.link.fail(labapi.ReasonDeviceGone, "The device went away before it was linked.")
@@ -147,6 +149,7 @@ func (s *Server) logout(ss *session) {
 			return
 		}
 		delete(s.sent, ss.device)
+		s.tally.Forget(ss.device)
 		ss.send(simwire.Frame{Type: simwire.TypeLoggedOut})
 		s.end(ss)
 	})
@@ -173,6 +176,13 @@ func (s *Server) Connection(device string) (since time.Time, ok bool) {
 		return time.Time{}, false
 	}
 	return ss.since, true
+}
+
+// Connections says how many sessions the device has, and the most that it had at once.
+func (s *Server) Connections(device string) (now, most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tally.Of(device)
 }
 
 // Sent returns what the device has sent, oldest first.

@@ -1,0 +1,5 @@
+package whatsapp
+
+type passkeyExchange struct{}
+
+func (s *Server) askPasskey(c *conn) {}

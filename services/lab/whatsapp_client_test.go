@@ -1,0 +1,153 @@
+package lab_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/store"
+	"go.mau.fi/whatsmeow/types/events"
+	"go.mau.fi/whatsmeow/util/keys"
+
+	"pairgate.dev/services/lab"
+	"pairgate.dev/services/lab/labapi"
+	"pairgate.dev/services/lab/labclient"
+)
+
+const waPhone = "79001234567"
+
+// memory is a store of one device: prekeys, and nothing else that outlives a call.
+type memory struct {
+	store.NoopStore
+
+	mu       sync.Mutex
+	preKeys  []*keys.PreKey
+	uploaded uint32
+}
+
+func (m *memory) PutDevice(context.Context, *store.Device) error { return nil }
+
+func (m *memory) GetOrGenPreKeys(_ context.Context, count uint32) ([]*keys.PreKey, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for uint32(len(m.preKeys)) < m.uploaded+count {
+		m.preKeys = append(m.preKeys, keys.NewPreKey(uint32(len(m.preKeys)+1)))
+	}
+	return m.preKeys[m.uploaded : m.uploaded+count], nil
+}
+
+func (m *memory) GenOnePreKey(context.Context) (*keys.PreKey, error) {
+	return nil, errors.New("not asked for here")
+}
+
+func (m *memory) GetPreKey(context.Context, uint32) (*keys.PreKey, error) { return nil, nil }
+
+func (m *memory) RemovePreKey(context.Context, uint32) error { return nil }
+
+func (m *memory) MarkPreKeysAsUploaded(_ context.Context, upTo uint32) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.uploaded = max(m.uploaded, upTo)
+	return nil
+}
+
+func (m *memory) UploadedPreKeyCount(context.Context) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return int(m.uploaded), nil
+}
+
+// waDevice is a device of the real client library, with what it has told.
+type waDevice struct {
+	tb     testing.TB
+	client *whatsmeow.Client
+	device *store.Device
+	mem    *memory
+	events chan any
+}
+
+// newWADevice makes an unlinked device whose connections go to the lab.
+func newWADevice(tb testing.TB, l *lab.Lab) *waDevice {
+	tb.Helper()
+	m := &memory{}
+	d := &store.Device{NoiseKey: keys.NewKeyPair(), IdentityKey: keys.NewKeyPair(), RegistrationID: 77, AdvSecretKey: make([]byte, 32), Initialized: true, Container: m}
+	d.SignedPreKey = d.IdentityKey.CreateSignedPreKey(1)
+	d.SetAllStores(m)
+	d.LIDs = m
+	return openWADevice(tb, l, d, m)
+}
+
+// openWADevice makes a client of a device that is linked or not.
+func openWADevice(tb testing.TB, l *lab.Lab, d *store.Device, m *memory) *waDevice {
+	tb.Helper()
+	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, l.Addrs().WhatsApp)
+	}
+	w := &waDevice{tb: tb, device: d, mem: m, events: make(chan any, 1000), client: whatsmeow.NewClient(d, nil)}
+	w.client.EnableAutoReconnect = false
+	w.client.DisableLoginAutoReconnect = true
+	for _, set := range []func(*http.Client){w.client.SetPreLoginHTTPClient, w.client.SetWebsocketHTTPClient} {
+		transport := &http.Transport{DialTLSContext: dial, DialContext: dial}
+		tb.Cleanup(transport.CloseIdleConnections)
+		set(&http.Client{Transport: transport})
+	}
+	w.client.AddEventHandler(func(event any) { w.events <- event })
+	tb.Cleanup(w.client.Disconnect)
+	return w
+}
+
+func (w *waDevice) connect() {
+	w.tb.Helper()
+	if err := w.client.ConnectContext(context.Background()); err != nil {
+		w.tb.Fatal(err)
+	}
+}
+
+// awaitWA returns the next event of the type, passing over others.
+func awaitWA[T any](w *waDevice) T {
+	w.tb.Helper()
+	deadline := time.After(patience)
+	for {
+		select {
+		case event := <-w.events:
+			if want, ok := event.(T); ok {
+				return want
+			}
+		case <-deadline:
+			var want T
+			w.tb.Fatalf("no %T came", want)
+		}
+	}
+}
+
+// reconnect is what a driver does when it was told to come again.
+func (w *waDevice) reconnect() {
+	w.tb.Helper()
+	w.client.Disconnect()
+	w.connect()
+	awaitWA[*events.Connected](w)
+}
+
+// link links the device to the phone and brings it online.
+func (w *waDevice) link(c *labclient.Client, phone string) {
+	w.tb.Helper()
+	w.connect()
+	if err := c.ScanCode(context.Background(), phone, awaitWA[*events.QR](w).Codes[0]); err != nil {
+		w.tb.Fatal(err)
+	}
+	awaitWA[*events.PairSuccess](w)
+	awaitWA[*events.ManualLoginReconnect](w)
+	w.reconnect()
+}
+
+func addWhatsApp(tb testing.TB, c *labclient.Client, phone string) {
+	tb.Helper()
+	if _, err := c.AddAccount(context.Background(), labapi.NewAccount{Provider: "whatsapp", Phone: phone, Name: "Ada"}); err != nil {
+		tb.Fatal(err)
+	}
+}
