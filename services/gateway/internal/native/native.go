@@ -33,12 +33,15 @@ type Options struct {
 }
 
 // API serves the routes.
-type API struct{ Options }
+type API struct {
+	Options
+	statuses statuses
+}
 
 // New makes the API.
 func New(o Options) *API {
 	o.Stream = o.Stream.withDefaults()
-	return &API{o}
+	return &API{Options: o}
 }
 
 // Register adds the routes.

@@ -13,7 +13,11 @@ import (
 func (a *API) status(w http.ResponseWriter, r *http.Request, id instance.ID) error {
 	snap := a.Client.Views().Sessions.Current(id)
 	if snap.Known {
-		return web.JSON(w, http.StatusOK, shownStatus(snap, nil))
+		body, err := a.statuses.encode(snap, a.Client.Views().Sessions.Incarnation())
+		if err != nil {
+			return err
+		}
+		return web.Bytes(w, http.StatusOK, bus.ContentJSON, body)
 	}
 	i, err := a.Client.Instance(r.Context(), id)
 	if err != nil {

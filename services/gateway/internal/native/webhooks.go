@@ -109,12 +109,19 @@ func webhookChange(body []byte, spec *pb.WebhookSpec) *pb.UpdateWebhookRequest {
 	if given("headers") {
 		req.Headers = &pb.HeaderValues{Values: spec.GetHeaders()}
 	}
+	if given("formatEvents") {
+		req.FormatEvents = &pb.EventKinds{Kinds: spec.GetFormatEvents()}
+	}
+	if given("formatOptions") {
+		req.FormatOptions = &pb.HeaderValues{Values: spec.GetFormatOptions()}
+	}
 	return req
 }
 
 // asInCreation gives the fields of a change the names that they have in a creation.
 func asInCreation(field string) string {
-	for inChange, name := range map[string]string{"events.kinds": "events", "headers.values": "headers"} {
+	for inChange, name := range map[string]string{"events.kinds": "events", "headers.values": "headers",
+		"formatEvents.kinds": "formatEvents", "formatOptions.values": "formatOptions"} {
 		if rest, ok := strings.CutPrefix(field, inChange); ok {
 			return name + rest
 		}

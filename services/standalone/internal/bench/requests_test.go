@@ -25,6 +25,7 @@ import (
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/instance"
 	pb "pairgate.dev/proto/pairgate/v1"
+	"pairgate.dev/services/lab/labapi"
 	"pairgate.dev/services/standalone/internal/e2e"
 )
 
@@ -121,7 +122,22 @@ func TestGateway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A linked instance is what people ask for: one that was never connected has no status.
+	const phone = "15550100900"
+	if _, err := d.Lab.AddAccount(t.Context(), labapi.NewAccount{Provider: "simulated", Phone: phone}); err != nil {
+		t.Fatal(err)
+	}
+	code, _ := d.API.Want(http.StatusOK, http.MethodPost, "/v1/instances/"+i.GetId()+"/connect?wait=20", nil).Body["qr"].(map[string]any)
+	text, _ := code["code"].(string)
+	if err := d.Lab.ScanCode(t.Context(), phone, text); err != nil {
+		t.Fatal(err)
+	}
 	path := "/v1/instances/" + i.GetId() + "/status"
+	for deadline := time.Now().Add(20 * time.Second); d.API.Want(http.StatusOK, http.MethodGet, path, nil).Body["phase"] != string(instance.Online); {
+		if time.Now().After(deadline) {
+			t.Fatal("the instance did not come online")
+		}
+	}
 	answer := d.API.Want(http.StatusOK, http.MethodGet, path, nil)
 	bare := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
