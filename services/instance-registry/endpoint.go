@@ -46,7 +46,7 @@ func (r *registry) putNewEndpoint(ctx context.Context, id string, of instance.ID
 	now := r.timestamp()
 	e := endpoint{EndpointRecord: &pb.EndpointRecord{FromSequence: from, Webhook: &pb.Webhook{
 		Id: id, InstanceId: string(of), Url: spec.url, Events: spec.events, Format: string(spec.format),
-		Enabled: spec.enabled, CreatedAt: now, UpdatedAt: now}}}
+		Enabled: spec.enabled, CreatedAt: now, UpdatedAt: now, FormatEvents: spec.words.events, FormatOptions: spec.words.options}}}
 	secret := spec.secret
 	if secret == "" {
 		key := make([]byte, secretSize)
@@ -167,6 +167,22 @@ func (r *registry) openSecret(e endpoint) (string, error) {
 		return "", fmt.Errorf("open the secret of webhook %s: %w", e.id(), err)
 	}
 	return string(secret), nil
+}
+
+// openHeaders returns the headers with their values.
+func (r *registry) openHeaders(e endpoint) (map[string]string, error) {
+	if len(e.GetSealedHeaders()) == 0 {
+		return nil, nil
+	}
+	headers := map[string]string{}
+	plain, err := r.ring.Open(e.GetSealedHeaders(), seal.ForWebhookHeaders(e.id()))
+	if err == nil && json.Unmarshal(plain, &headers) != nil {
+		err = errors.New("not a JSON object of texts") // the decoder's own words may hold a value
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the headers of webhook %s: %w", e.id(), err)
+	}
+	return headers, nil
 }
 
 func (r *registry) setHeaders(e endpoint, headers map[string]string) error {

@@ -86,20 +86,6 @@ func optionalPhone(f *instance.FieldErrors, field, phone string) string {
 	return instance.CheckPhone(f, field, phone)
 }
 
-func settings(f *instance.FieldErrors, s *pb.InstanceSettings) *pb.InstanceSettings {
-	if s == nil {
-		return nil
-	}
-	out := &pb.InstanceSettings{DeviceName: instance.CheckDeviceName(f, "settings.deviceName", s.GetDeviceName())}
-	if q := s.GetQr(); q != nil {
-		style := instance.CheckQRStyle(f, "settings.qr", instance.QRStyle{Foreground: q.GetForeground(),
-			Background: q.GetBackground(), Level: q.GetLevel(), Size: q.GetSize(), Margin: q.GetMargin()})
-		out.Qr = &pb.QrStyle{Foreground: style.Foreground, Background: style.Background,
-			Level: style.Level, Size: style.Size, Margin: style.Margin}
-	}
-	return out
-}
-
 // proxy returns the proxy without its password, and the password.
 func proxy(f *instance.FieldErrors, p *pb.Proxy, provider instance.Provider) (*pb.Proxy, string) {
 	c := instance.CheckProxy(f, "proxy", instance.Proxy{Protocol: p.GetProtocol(), Host: p.GetHost(), Port: p.GetPort(),
@@ -191,6 +177,21 @@ func checkRotateToken(f *instance.FieldErrors, req *pb.RotateTokenRequest) {
 
 func checkResolveToken(f *instance.FieldErrors, req *pb.ResolveTokenRequest) {
 	instance.CheckTokenHash(f, "tokenHash", req.GetTokenHash())
+}
+
+// maxRevealed is how many instances one request shows.
+const maxRevealed = 500
+
+func checkReveal(f *instance.FieldErrors, req *pb.RevealRequest) {
+	if n := len(req.GetInstanceIds()); n > maxRevealed {
+		f.Add("instanceIds", "must have at most %d ids", maxRevealed)
+		return
+	}
+	for i, id := range req.GetInstanceIds() {
+		if parsed, ok := instance.ParseID(id); !ok || string(parsed) != id {
+			f.Add(fmt.Sprintf("instanceIds[%d]", i), "must be the id of an instance")
+		}
+	}
 }
 
 func checkSettings(f *instance.FieldErrors, req *pb.UpdateSettingsRequest) {

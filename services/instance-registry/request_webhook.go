@@ -15,6 +15,7 @@ type webhookSpec struct {
 	format  instance.Format
 	headers map[string]string
 	enabled bool
+	words   formatWords
 }
 
 func (r rules) webhook(f *instance.FieldErrors, prefix string, w *pb.WebhookSpec) webhookSpec {
@@ -23,11 +24,13 @@ func (r rules) webhook(f *instance.FieldErrors, prefix string, w *pb.WebhookSpec
 	if w.Secret != nil {
 		instance.CheckWebhookSecret(f, at("secret"), w.GetSecret())
 	}
+	format := instance.CheckFormat(f, at("format"), w.GetFormat())
 	return webhookSpec{
 		url:     w.GetUrl(),
 		secret:  w.GetSecret(),
 		events:  instance.CheckEventKinds(f, at("events"), w.GetEvents()),
-		format:  instance.CheckFormat(f, at("format"), w.GetFormat()),
+		format:  format,
+		words:   checkWords(f, at("formatEvents"), at("formatOptions"), format, w.GetFormatEvents(), w.GetFormatOptions()),
 		headers: instance.CheckHeaders(f, at("headers"), w.GetHeaders()),
 		enabled: w.Enabled == nil || w.GetEnabled(),
 	}
@@ -49,6 +52,9 @@ type webhookChange struct {
 	headers     *map[string]string
 	enabled     *bool
 	disabled    string
+	// names and options are checked against the format that the webhook will have.
+	names   *pb.EventKinds
+	options *pb.HeaderValues
 }
 
 func (r rules) updateWebhook(f *instance.FieldErrors, req *pb.UpdateWebhookRequest) webhookChange {
@@ -72,6 +78,10 @@ func (r rules) updateWebhook(f *instance.FieldErrors, req *pb.UpdateWebhookReque
 		c.headers = new(instance.CheckHeaders(f, "headers.values", req.GetHeaders().GetValues()))
 	}
 	c.enabled, c.disabled = req.Enabled, req.GetDisabledReason()
+	c.names, c.options = req.GetFormatEvents(), req.GetFormatOptions()
+	if c.format != nil {
+		checkWords(f, fieldNames, fieldOptions, *c.format, c.names.GetKinds(), c.options.GetValues())
+	}
 	checkDisabledReason(f, req)
 	return c
 }

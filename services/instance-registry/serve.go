@@ -24,6 +24,7 @@ func (r *registry) serve(s *bus.Service) error {
 		operation(s, bus.SubjectInstancesPasskey, "Hands an authenticator's answer to the session that waits for it.", r.passkey, checkPasskey),
 		operation(s, bus.SubjectInstancesRotateToken, "Gives an instance another token.", r.rotateToken, checkRotateToken),
 		operation(s, bus.SubjectInstancesResolveToken, "Says whose token has a hash.", r.resolveToken, checkResolveToken),
+		operation(s, bus.SubjectInstancesReveal, "Shows gateways what is kept sealed of instances.", r.reveal, checkReveal),
 		operation(s, bus.SubjectSettingsGet, "Shows the run-time settings.", r.getSettings, nil),
 		operation(s, bus.SubjectSettingsUpdate, "Changes the run-time settings.", r.updateSettings, checkSettings),
 		operation(s, bus.SubjectQRGet, "Shows the current QR code of an instance.", r.getQR, byRef[*pb.GetQrRequest]),

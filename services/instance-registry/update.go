@@ -15,8 +15,8 @@ import (
 	pb "pairgate.dev/proto/pairgate/v1"
 )
 
-// update changes what a user sets. Settings and proxy are replaced as a whole
-// where they are given. An update that changes nothing writes nothing.
+// update changes what a user sets. Settings, but for the parts of imitated products
+// in them, and proxy are replaced as a whole where they are given. An update that changes nothing writes nothing.
 func (r *registry) update(ctx context.Context, req *pb.UpdateInstanceRequest) (*pb.UpdateInstanceReply, error) {
 	found, err := r.resolve(ctx, req.GetRef())
 	if err != nil {
@@ -57,7 +57,7 @@ func (r *registry) applyUpdate(rec record, req *pb.UpdateInstanceRequest) error 
 		i.Phone = optionalPhone(&f, "phone", req.GetPhone())
 	}
 	if req.GetSettings() != nil {
-		i.Settings = settings(&f, req.GetSettings())
+		i.Settings = merged(i.GetSettings(), settings(&f, req.GetSettings()))
 	}
 	switch p := req.GetProxy(); {
 	case p == nil:

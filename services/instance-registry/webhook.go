@@ -124,6 +124,7 @@ func (r *registry) updateWebhook(ctx context.Context, req *pb.UpdateWebhookReque
 
 func (r *registry) applyChange(ctx context.Context, e endpoint, c webhookChange) error {
 	w := e.Webhook
+	was := instance.Format(w.GetFormat())
 	if c.url != nil {
 		w.Url = *c.url
 	}
@@ -132,6 +133,9 @@ func (r *registry) applyChange(ctx context.Context, e endpoint, c webhookChange)
 	}
 	if c.format != nil {
 		w.Format = string(*c.format)
+	}
+	if err := applyWords(w, c, was); err != nil {
+		return err
 	}
 	if c.headers != nil {
 		if err := r.setHeaders(e, *c.headers); err != nil {
