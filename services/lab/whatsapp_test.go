@@ -1,8 +1,11 @@
 package lab_test
 
 import (
+	"encoding/json"
 	"testing"
 
+	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
 
 	"pairgate.dev/services/lab"
@@ -41,5 +44,84 @@ func TestWhatsAppLinksADeviceByQR(t *testing.T) {
 	linked = devices(t, c, waPhone)
 	if len(linked) != 1 || !linked[0].Connected || linked[0].Connections != 1 || linked[0].MostConnections != 1 {
 		t.Fatalf("once the device is online the phone shows %+v", linked)
+	}
+}
+
+func TestWhatsAppLinksADeviceByPhoneCode(t *testing.T) {
+	l, c := startLab(t, lab.Config{}, lab.Deps{})
+	addWhatsApp(t, c, waPhone)
+	w := newWADevice(t, l)
+	w.connect()
+	awaitWA[*events.QR](w)
+	if got := reason(c.EnterCode(t.Context(), waPhone, "ABCD-EFGH")); got != labapi.ReasonUnknownCode {
+		t.Errorf("a code when no device waits: %s", got)
+	}
+	code, err := w.client.PairPhone(t.Context(), "+7 900 123-45-67", true, whatsmeow.PairClientChrome, "Chrome (Linux)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := reason(c.EnterCode(t.Context(), waPhone, "ABCD-EFGH")); got != labapi.ReasonUnknownCode {
+		t.Errorf("another code: %s", got)
+	}
+	if err := c.EnterCode(t.Context(), waPhone, code); err != nil {
+		t.Fatal(err)
+	}
+	awaitWA[*events.PairSuccess](w)
+	awaitWA[*events.ManualLoginReconnect](w)
+	w.reconnect()
+	if got := reason(c.EnterCode(t.Context(), waPhone, code)); got != labapi.ReasonExpiredCode {
+		t.Errorf("a code that was used: %s", got)
+	}
+}
+
+func TestWhatsAppAsksForAPasskey(t *testing.T) {
+	for _, method := range []string{"qr", "code"} {
+		t.Run(method, func(t *testing.T) {
+			l, c := startLab(t, lab.Config{}, lab.Deps{})
+			if _, err := c.AddAccount(t.Context(), labapi.NewAccount{Provider: "whatsapp", Phone: waPhone, Passkey: true}); err != nil {
+				t.Fatal(err)
+			}
+			w := newWADevice(t, l)
+			w.connect()
+			codes := awaitWA[*events.QR](w).Codes
+			var err error
+			if method == "qr" {
+				err = c.ScanCode(t.Context(), waPhone, codes[0])
+			} else {
+				var code string
+				if code, err = w.client.PairPhone(t.Context(), waPhone, true, whatsmeow.PairClientChrome, "Chrome (Linux)"); err == nil {
+					err = c.EnterCode(t.Context(), waPhone, code)
+				}
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			options, err := json.Marshal(awaitWA[*events.PairPasskeyRequest](w).PublicKey)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := c.AnswerPasskey(t.Context(), waPhone, string(options))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var response types.WebAuthnResponse
+			if err := json.Unmarshal([]byte(answer), &response); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.client.SendPasskeyResponse(t.Context(), &response); err != nil {
+				t.Fatal(err)
+			}
+			confirmation := awaitWA[*events.PairPasskeyConfirmation](w)
+			account, err := c.Account(t.Context(), waPhone)
+			if err != nil || account.PasskeyCode == "" || account.PasskeyCode != confirmation.Code {
+				t.Fatalf("the phone shows %q, the device %q (%v)", account.PasskeyCode, confirmation.Code, err)
+			}
+			if err := w.client.SendPasskeyConfirmation(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			awaitWA[*events.PairSuccess](w)
+			awaitWA[*events.ManualLoginReconnect](w)
+			w.reconnect()
+		})
 	}
 }

@@ -25,6 +25,9 @@ type Account struct {
 	Name        string `json:"name"`
 	HasPassword bool   `json:"hasPassword"`
 	Passkey     bool   `json:"passkey"`
+	// PasskeyCode is the code that the phone shows last, to be compared with the device's
+	// once a passkey was answered; absent when it has shown none.
+	PasskeyCode string `json:"passkeyCode,omitempty"`
 	// Banned and Suspended are absent when the account is neither.
 	Banned    *Restriction `json:"banned,omitempty"`
 	Suspended *Restriction `json:"suspended,omitempty"`
@@ -112,6 +115,8 @@ const (
 	ReasonOldPhone = "old_phone"
 	// ReasonNotOffered (409): the messenger has nothing of this kind.
 	ReasonNotOffered = "not_offered"
+	// ReasonPasskeyRefused (409): the options are none, or are for another passkey.
+	ReasonPasskeyRefused = "passkey_refused"
 	// ReasonNotLinked (409): the phone has no such linked device.
 	ReasonNotLinked = "not_linked"
 	// ReasonNotConnected (409): no such device of the phone is connected.

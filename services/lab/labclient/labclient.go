@@ -82,6 +82,14 @@ func (c *Client) EnterCode(ctx context.Context, phone, code string) error {
 	return c.post(ctx, phone, "enter-code", map[string]string{"code": code})
 }
 
+// AnswerPasskey answers a challenge, a PublicKeyCredentialRequestOptions as JSON, with
+// the passkey of the account; the answer is an AuthenticationResponse as JSON.
+func (c *Client) AnswerPasskey(ctx context.Context, phone, options string) (string, error) {
+	var answer json.RawMessage
+	err := c.call(ctx, http.MethodPost, "/accounts/"+phone+"/passkey", map[string]json.RawMessage{"options": json.RawMessage(options)}, &answer)
+	return string(answer), err
+}
+
 // Unlink removes every linked device from the phone.
 func (c *Client) Unlink(ctx context.Context, phone string) error {
 	return c.post(ctx, phone, "unlink", nil)

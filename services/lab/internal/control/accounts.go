@@ -121,6 +121,9 @@ func (a *API) show(account accounts.Account) labapi.Account {
 		Devices: []labapi.Device{},
 	}
 	m := a.messengers[account.Provider]
+	if m != nil {
+		shown.PasskeyCode = m.PasskeyCode(account.Phone)
+	}
 	for _, d := range a.book.Devices(account.Phone) {
 		device := labapi.Device{ID: d.ID, Name: d.Name, Instance: d.Instance, LinkedAt: d.LinkedAt, Sent: []labapi.Sent{}}
 		if m != nil {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"encoding/json"
 	"math"
 	"net/http"
 	"time"
@@ -31,6 +32,28 @@ func (a *API) enterCode(w http.ResponseWriter, r *http.Request, m Messenger, acc
 		return err
 	}
 	return done(w, m.EnterCode(r.Context(), account.Phone, code))
+}
+
+// answerPasskey does what the owner's browser does when a site asks for his passkey.
+func (a *API) answerPasskey(w http.ResponseWriter, r *http.Request, m Messenger, account accounts.Account) error {
+	b, err := readBody(r, false)
+	if err != nil {
+		return err
+	}
+	var options json.RawMessage
+	before := len(b.bad)
+	if take(b, "options", "an object", &options); len(options) == 0 && len(b.bad) == before {
+		b.bad.Add("options", "is missing")
+	}
+	if err := b.done(); err != nil {
+		return err
+	}
+	answer, err := m.AnswerPasskey(account.Phone, options)
+	if err != nil {
+		return err
+	}
+	replyJSON(w, http.StatusOK, json.RawMessage(answer))
+	return nil
 }
 
 func readCode(r *http.Request) (string, error) {

@@ -36,6 +36,10 @@ type Messenger interface {
 	Connection(device string) (since time.Time, ok bool)
 	// Connections is how many connections the device has, and the most that it had at once.
 	Connections(device string) (now, most int)
+	// AnswerPasskey answers a challenge, JSON, with the passkey of the account.
+	AnswerPasskey(phone string, options []byte) ([]byte, error)
+	// PasskeyCode is the code that the phone shows for comparison, empty for none.
+	PasskeyCode(phone string) string
 	// Sent is what the device has sent, oldest first.
 	Sent(device string) []labapi.Sent
 }
@@ -66,6 +70,7 @@ func (a *API) Handler() http.Handler {
 	mux.HandleFunc("GET /accounts/{phone}", a.phone(a.getAccount))
 	mux.HandleFunc("POST /accounts/{phone}/scan", a.phone(a.scan))
 	mux.HandleFunc("POST /accounts/{phone}/enter-code", a.phone(a.enterCode))
+	mux.HandleFunc("POST /accounts/{phone}/passkey", a.phone(a.answerPasskey))
 	mux.HandleFunc("POST /accounts/{phone}/unlink", a.phone(onDevice(Messenger.Unlink)))
 	mux.HandleFunc("POST /accounts/{phone}/replace", a.phone(onDevice(Messenger.Replace)))
 	mux.HandleFunc("POST /accounts/{phone}/drop", a.phone(onDevice(Messenger.Drop)))

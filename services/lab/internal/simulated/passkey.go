@@ -8,6 +8,8 @@ import (
 
 	"pairgate.dev/pkg/instance"
 	"pairgate.dev/pkg/simwire"
+	"pairgate.dev/services/lab/internal/refusal"
+	"pairgate.dev/services/lab/labapi"
 )
 
 // passkeyLife is how long a challenge is good for.
@@ -38,7 +40,32 @@ func (s *Server) takePasskey(ss *session, response string) {
 		return
 	}
 	l.stage, l.confirmation = forComparison, newTypedCode()
+	s.compared[l.account.Phone] = l.confirmation
 	ss.send(simwire.Frame{Type: simwire.TypePasskeyRequired, Passkey: passkeyOptions(l.challenge), Text: l.confirmation, LifeMillis: passkeyLife.Milliseconds()})
+}
+
+// PasskeyCode is the code that the phone shows for comparison, empty when it has shown none.
+func (s *Server) PasskeyCode(phone string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.compared[phone]
+}
+
+// AnswerPasskey answers a challenge as the account's owner would. It fails with
+// passkey_refused for options without one.
+func (s *Server) AnswerPasskey(_ string, options []byte) ([]byte, error) {
+	var asked struct {
+		Challenge string `json:"challenge"`
+	}
+	if json.Unmarshal(options, &asked) != nil || asked.Challenge == "" {
+		return nil, refusal.Conflict(labapi.ReasonPasskeyRefused, "The options have no challenge.")
+	}
+	client, err := json.Marshal(map[string]string{"type": "webauthn.get", "challenge": asked.Challenge, "origin": "https://simulated.localhost"})
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(map[string]any{"id": "simulated", "rawId": "simulated", "type": "public-key",
+		"response": map[string]string{"clientDataJSON": base64.RawURLEncoding.EncodeToString(client), "authenticatorData": "", "signature": ""}})
 }
 
 // answers says whether the response is an assertion over the challenge. Emulated

@@ -37,7 +37,9 @@ type Server struct {
 	online map[string]*session
 	tally  tally.Tally
 	codes  codes.Index[*session]
-	typed  typedCodes
+	// compared has the codes that phones show for comparison, by phone.
+	compared map[string]string
+	typed    typedCodes
 	// lifts end suspensions, by phone.
 	lifts map[string]*time.Timer
 	// sent is what devices have sent, by device.
@@ -49,7 +51,7 @@ func Start(listener net.Listener, book *accounts.Book, f *faults.Switch, log *za
 	s := &Server{
 		listener: listener, book: book, faults: f, log: log,
 		conns: map[*conn]struct{}{}, online: map[string]*session{}, tally: tally.Tally{},
-		codes: codes.NewIndex[*session](), typed: newTypedCodes(),
+		compared: map[string]string{}, codes: codes.NewIndex[*session](), typed: newTypedCodes(),
 		lifts: map[string]*time.Timer{}, sent: map[string][]labapi.Sent{},
 	}
 	s.mu.Lock()

@@ -81,7 +81,7 @@ func (s *Server) scan(phone string, qr adv.QR) (*link, error) {
 	}
 	l := s.startLink(c, account)
 	if account.Passkey {
-		s.askPasskey(c)
+		s.askPasskey(c, &qr.Secret)
 		return l, nil
 	}
 	s.introduce(c, qr.Secret)

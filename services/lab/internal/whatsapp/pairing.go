@@ -28,7 +28,9 @@ type pairing struct {
 	registration *adv.Registration
 	refs         []codes.Digest
 	window       *time.Timer
-	typed        *typedCode
+	// hello is the phone code that it waits with; hellos counts those it has asked for.
+	hello  *hello
+	hellos int
 	// link is the link under way, once a phone has accepted a code.
 	link *link
 }
@@ -109,8 +111,8 @@ func (s *Server) stopPairing(c *conn) {
 		s.refs.Bury(d)
 	}
 	p.refs = nil
-	s.typed.bury(p.typed)
-	p.typed = nil
+	s.typed.bury(p.hello)
+	p.hello = nil
 	if p.link != nil {
 		p.link.fail(labapi.ReasonDeviceGone, "The device went away before it was linked.")
 	}

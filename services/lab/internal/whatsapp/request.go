@@ -46,6 +46,19 @@ func (c *conn) handleIQ(n *binary.Node) {
 	}
 }
 
+// unlinkedRequest answers a device that is not linked. The caller holds the mutex.
+func (c *conn) unlinkedRequest(id, kind string, n *binary.Node) {
+	s := c.server
+	reg, ok := n.GetOptionalChildByTag("link_code_companion_reg")
+	switch {
+	case ok && kind == "set" && text(n.Attrs["xmlns"]) == "md":
+		s.linkCode(c, id, reg)
+	case s.passkeyRequest(c, id, kind, n):
+	default:
+		c.send(result(id))
+	}
+}
+
 // request answers a linked device. What clients ask for besides what is here, they
 // are content with an empty result for. The caller holds the mutex.
 func (c *conn) request(id, kind string, n *binary.Node) {

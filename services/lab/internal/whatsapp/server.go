@@ -47,6 +47,8 @@ type Server struct {
 	tally  tally.Tally
 	refs   codes.Index[*conn]
 	typed  typedCodes
+	// compared has the codes that phones show for comparison, by phone.
+	compared map[string]string
 	// sent is what devices have sent, by device.
 	sent map[string][]labapi.Sent
 }
@@ -78,7 +80,7 @@ func Start(listener net.Listener, book *accounts.Book, f *faults.Switch, log *za
 		listener: listener, served: make(chan error, 1), book: book, faults: f, log: log,
 		secret: secret, root: root, chain: chain,
 		conns: map[*conn]struct{}{}, online: map[string]*conn{}, tally: tally.Tally{},
-		refs: codes.NewIndex[*conn](), typed: newTypedCodes(), sent: map[string][]labapi.Sent{},
+		refs: codes.NewIndex[*conn](), typed: newTypedCodes(), compared: map[string]string{}, sent: map[string][]labapi.Sent{},
 	}
 	s.http = &http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: handshakeTimeout, IdleTimeout: time.Minute,
