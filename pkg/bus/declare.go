@@ -124,8 +124,11 @@ func Declaration(o EnsureOptions) []jetstream.StreamConfig {
 
 	queue := stream(StreamQueue, "Notifications that GREEN-API callers pull", AllQueued, QueueOwnerSubject("*"))
 	queue.MaxAge = 24 * time.Hour
-	queue.AllowMsgTTL = true // for the owner record, which must outlive MaxAge
+	queue.AllowMsgTTL = true // for the owner's record and position, which must outlive MaxAge
+	queue.AllowRollup = true // keeps the position to one message
 	queue.MaxMsgsPerSubject = 10_000
+	// Who waits for a notification is woken by it; it carries nothing but the fact.
+	queue.RePublish = &jetstream.RePublish{Source: AllQueued, Destination: LiveQueueSubject("{{wildcard(1)}}"), HeadersOnly: true}
 
 	// No message TTL and no limit per subject: a silent expiry would be a drop
 	// that nobody recorded. Roll-up keeps owner records to one for each subject.

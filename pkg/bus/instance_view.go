@@ -28,10 +28,12 @@ type InstanceView struct {
 	byName   map[string]instance.ID
 	byNumber map[uint64]instance.ID
 	byToken  map[string][]instance.ID
+	deleted  map[uint64]instance.ID // by number, which is never used again
 }
 
 func newInstanceView(conn *Conn, log *zap.Logger) *InstanceView {
-	v := &InstanceView{byName: map[string]instance.ID{}, byNumber: map[uint64]instance.ID{}, byToken: map[string][]instance.ID{}}
+	v := &InstanceView{byName: map[string]instance.ID{}, byNumber: map[uint64]instance.ID{}, byToken: map[string][]instance.ID{},
+		deleted: map[uint64]instance.ID{}}
 	v.follower = Follow(conn, FollowOptions[*pb.InstanceRecord]{
 		Bucket: BucketInstances,
 		Keys:   []string{InstanceKeys},
@@ -104,6 +106,9 @@ func (v *InstanceView) index(changes []InstanceChange, bulk bool) {
 
 func (v *InstanceView) remember(id instance.ID, rec *pb.InstanceRecord) {
 	if InstanceDeleted(rec) {
+		if n := rec.Instance.Number; n != 0 {
+			v.deleted[n] = id
+		}
 		return
 	}
 	v.live++
@@ -116,6 +121,9 @@ func (v *InstanceView) remember(id instance.ID, rec *pb.InstanceRecord) {
 
 func (v *InstanceView) forget(id instance.ID, rec *pb.InstanceRecord) {
 	if InstanceDeleted(rec) {
+		if v.deleted[rec.Instance.Number] == id {
+			delete(v.deleted, rec.Instance.Number)
+		}
 		return
 	}
 	v.live--
@@ -158,6 +166,20 @@ func (v *InstanceView) Resolve(ref string) (id instance.ID, ok bool) {
 	}
 	id, ok = v.byName[ref]
 	return id, ok
+}
+
+// DeletedByNumber returns the tombstone of the instance that had the number; ok is
+// false when the number's instance is not deleted, or there was none.
+func (v *InstanceView) DeletedByNumber(number uint64) (rec *pb.InstanceRecord, ok bool) {
+	v.follower.Start()
+	v.mu.RLock()
+	id, ok := v.deleted[number]
+	v.mu.RUnlock()
+	if !ok {
+		return nil, false
+	}
+	rec, _, ok = v.Get(id)
+	return rec, ok && InstanceDeleted(rec)
 }
 
 // ByToken returns the instances, not deleted, whose token has the hash

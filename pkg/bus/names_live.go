@@ -1,6 +1,10 @@
 package bus
 
-import "strings"
+import (
+	"strings"
+
+	"pairgate.dev/pkg/instance"
+)
 
 // What EVENTS, INSTANCES, WORKERS and ENDPOINTS store is published again by the
 // server on core NATS, within a millisecond or two of being stored, with the
@@ -54,6 +58,10 @@ func StoredSubject(s string) string {
 	}
 	return s
 }
+
+// LiveQueueSubject returns the core subject on which the server tells, without the
+// body, that a notification was added to the instance's queue in QUEUE.
+func LiveQueueSubject(id instance.ID) string { return livePrefix + "queue." + string(id) }
 
 // LiveBucket returns the core subject of everything published again from a bucket.
 func LiveBucket(bucket string) string { return liveKV + bucket + ".>" }

@@ -68,6 +68,15 @@ func TestInstanceViewFindsInstances(t *testing.T) {
 	if rec, _, ok := v.Get(gone); !ok || !bus.InstanceDeleted(rec) {
 		t.Error("a tombstone cannot be read")
 	}
+	buried := func(number uint64, want instance.ID) {
+		t.Helper()
+		if rec, ok := v.DeletedByNumber(number); ok != (want != "") || ok && rec.Instance.Id != string(want) {
+			t.Errorf("the deleted instance %d is %v (%v), want %q", number, rec.GetInstance().GetId(), ok, want)
+		}
+	}
+	buried(1101000003, gone)
+	buried(1101000001, "")
+	buried(5, "")
 	a, b := strings.Repeat("a", 64), strings.Repeat("b", 64)
 	if got := v.ByToken(a); !slices.Equal(got, []instance.ID{one}) {
 		t.Errorf("token a is of %v", got)
@@ -114,6 +123,7 @@ func TestInstanceViewFindsInstances(t *testing.T) {
 		t.Fatal(err)
 	}
 	resolve("one", "")
+	buried(1101000001, one)
 	if got := v.ByToken(a); !slices.Equal(got, []instance.ID{two}) {
 		t.Errorf("after the deletion token a is of %v", got)
 	}
