@@ -133,10 +133,8 @@ func TestGateway(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := "/v1/instances/" + i.GetId() + "/status"
-	for deadline := time.Now().Add(20 * time.Second); d.API.Want(http.StatusOK, http.MethodGet, path, nil).Body["phase"] != string(instance.Online); {
-		if time.Now().After(deadline) {
-			t.Fatal("the instance did not come online")
-		}
+	if err := d.API.Poll(path, func(status map[string]any) bool { return status["phase"] == string(instance.Online) }); err != nil {
+		t.Fatal(err)
 	}
 	answer := d.API.Want(http.StatusOK, http.MethodGet, path, nil)
 	bare := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

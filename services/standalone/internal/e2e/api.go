@@ -84,6 +84,25 @@ func (a *API) Try(method, path string, body any, header ...string) (Reply, error
 	return r, nil
 }
 
+// Poll asks until done says so of an answer of 200, for at most a minute. It may be
+// used from any goroutine.
+func (a *API) Poll(path string, done func(body map[string]any) bool) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
+		r, err := a.Try(http.MethodGet, path, nil)
+		if err != nil {
+			return err
+		}
+		if r.Status == http.StatusOK && done(r.Body) {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("waited in vain, GET %s answers %d %s", path, r.Status, r.Raw)
+		}
+	}
+}
+
 // Call is Try that fails the test when there is no answer.
 func (a *API) Call(method, path string, body any, header ...string) Reply {
 	a.tb.Helper()

@@ -52,20 +52,32 @@ func One(tb testing.TB, b *Binaries) *Deployment {
 // OneIn starts `pairgate serve --lab` on a data directory, with more environment.
 func OneIn(tb testing.TB, b *Binaries, dataDir string, env map[string]string) *Deployment {
 	tb.Helper()
+	d, line := serve(tb, b, dataDir, env, "--lab")
+	d.Lab = labclient.New(strings.TrimPrefix(line["labControl"].(string), "http://"))
+	tb.Cleanup(d.Lab.Close)
+	return d
+}
+
+// ServeAt starts `pairgate serve` without a lab of its own; env says where the
+// messengers are. Lab of the deployment is nil.
+func ServeAt(tb testing.TB, b *Binaries, dataDir string, env map[string]string) *Deployment {
+	tb.Helper()
+	d, _ := serve(tb, b, dataDir, env)
+	return d
+}
+
+func serve(tb testing.TB, b *Binaries, dataDir string, env map[string]string, flags ...string) (*Deployment, map[string]any) {
+	tb.Helper()
 	full := map[string]string{"PAIRGATE_DATA_DIR": dataDir, "PAIRGATE_HTTP_ADDR": "127.0.0.1:0", "PAIRGATE_NATS_ADDR": "127.0.0.1:0",
 		"PAIRGATE_LAB_CONTROL_ADDR": "127.0.0.1:0", "PAIRGATE_RATE_LIMIT": "0"}
-	for name, value := range env {
-		full[name] = value
-	}
-	p := Start(tb, b.Build(tb, "pairgate"), []string{"serve", "--lab"}, full)
+	maps.Copy(full, env)
+	p := Start(tb, b.Build(tb, "pairgate"), append([]string{"serve"}, flags...), full)
 	line := p.AwaitLine("serving")
 	d := &Deployment{tb: tb, Processes: map[string]*Process{"pairgate": p}, DataDir: dataDir}
 	d.API = NewAPI(tb, line["http"].(string), readFile(tb, filepath.Join(dataDir, "admin-key")))
-	d.Lab = labclient.New(strings.TrimPrefix(line["labControl"].(string), "http://"))
-	tb.Cleanup(d.Lab.Close)
 	d.API.AwaitReady()
 	d.NATS = connect(tb, line["nats"].(string), readFile(tb, filepath.Join(dataDir, "nats-user")), readFile(tb, filepath.Join(dataDir, "nats-password")))
-	return d
+	return d, line
 }
 
 // Five starts a NATS server in this process, and a process for each service and for the lab.
