@@ -38,6 +38,9 @@ type Harness struct {
 type Features struct {
 	// PairingCode: it can be linked by typing a code.
 	PairingCode bool
+	// PairingCodeOutlives: a pairing code stays good after the session that asked for it
+	// is closed, and is what the next one gets; else it ends with its session.
+	PairingCodeOutlives bool
 	// Password: an account may ask for a password.
 	Password bool
 	// Passkey: an account may ask for a passkey.
@@ -46,6 +49,8 @@ type Features struct {
 	Suspend bool
 	// Replace: a second connection of a device ends the first.
 	Replace bool
+	// BanAtLogin: a ban is told at the next login; a session that is online loses its connection.
+	BanAtLogin bool
 	// Presence: sessions are driver.PresenceSetters.
 	Presence bool
 	// QRTimeout: the messenger may stop giving codes to a session.

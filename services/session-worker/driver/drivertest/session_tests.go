@@ -168,7 +168,9 @@ func testBanned(t *testing.T, s *suite) {
 	id, o := s.link(phone)
 	until := time.Now().Add(time.Hour).Truncate(time.Second)
 	s.must(s.Messenger.Ban(t.Context(), phone, until))
-	if c := s.closedWith(o, instance.ReasonBanned); !c.Until.Equal(until) {
+	if s.Features.BanAtLogin {
+		s.closedWith(o, instance.ReasonConnectionClosed)
+	} else if c := s.closedWith(o, instance.ReasonBanned); !c.Until.Equal(until) {
 		t.Errorf("banned until %v, want %v", c.Until, until)
 	}
 	if c := s.closedWith(s.login(id), instance.ReasonBanned); !c.Until.Equal(until) {

@@ -91,7 +91,7 @@ func TestConformance(t *testing.T) {
 		Open:            func(t *testing.T, store string) driver.Driver { return open(t, store, l.Addrs().Simulated) },
 		OpenUnreachable: func(t *testing.T, store string) driver.Driver { return open(t, store, deadAddr(t)) },
 		Messenger:       messenger{newClient(t, l)},
-		Features: drivertest.Features{PairingCode: true, Password: true, Passkey: true, Suspend: true,
+		Features: drivertest.Features{PairingCode: true, PairingCodeOutlives: true, Password: true, Passkey: true, Suspend: true,
 			Replace: true, Presence: true, QRTimeout: true},
 	})
 }

@@ -1,0 +1,28 @@
+package whatsapp
+
+import (
+	waLog "go.mau.fi/whatsmeow/util/log"
+	"go.uber.org/zap"
+)
+
+// libraryLog passes on the constant part of what the library warns of. Its
+// arguments hold stanzas, phone numbers and references of QR codes.
+type libraryLog struct{ log *zap.Logger }
+
+var _ waLog.Logger = libraryLog{}
+
+func (l libraryLog) Errorf(format string, _ ...any) {
+	l.log.Warn("the WhatsApp library reports an error", zap.String("format", format))
+}
+
+func (l libraryLog) Warnf(format string, _ ...any) {
+	l.log.Warn("the WhatsApp library warns", zap.String("format", format))
+}
+
+// Infof and Debugf are dropped: at debug level whole stanzas are logged.
+func (libraryLog) Infof(string, ...any)  {}
+func (libraryLog) Debugf(string, ...any) {}
+
+func (l libraryLog) Sub(module string) waLog.Logger {
+	return libraryLog{l.log.Named(module)}
+}
