@@ -14,7 +14,9 @@ import (
 )
 
 // versionKeeper keeps the client version of the driver for WhatsApp, where there is one.
-type versionKeeper struct{ keeper atomic.Pointer[clientversion.Keeper] }
+type versionKeeper struct {
+	keeper atomic.Pointer[clientversion.Keeper]
+}
 
 // outdated says that the provider is known to refuse the version in force here.
 func (v *versionKeeper) outdated(provider instance.Provider) bool {
