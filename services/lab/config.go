@@ -18,6 +18,9 @@ type Config struct {
 	SimulatedAddr string
 	// WhatsAppAddr is where the emulated WhatsApp listens, in the same form. Empty is 127.0.0.1:0.
 	WhatsAppAddr string
+	// WhatsAppTLS makes the emulated WhatsApp speak TLS, as web.whatsapp.com, for
+	// clients that a proxy leads there.
+	WhatsAppTLS bool
 	// ControlAddr is where the control API listens, in the same form. Empty is DefaultControlAddr.
 	ControlAddr string
 	// DataDir holds accounts and linked devices; it is made (mode 0700) where there
@@ -34,6 +37,9 @@ type Addrs struct {
 	// the same in every lab, since a process of WhatsApp clients can trust one only.
 	WhatsApp          string
 	WhatsAppNoiseRoot string
+	// WhatsAppAuthority is the certificate, PEM, of the authority that clients with TLS
+	// are to trust, in every lab another; empty without Config.WhatsAppTLS.
+	WhatsAppAuthority string
 	// Control is where the control API answers: http://Control/.
 	Control string
 }

@@ -70,6 +70,14 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Lab, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lab: cannot use the data directory: %w", err), listeners.close())
 	}
+	var authority string
+	if cfg.WhatsAppTLS {
+		secure, certificate, err := whatsapp.Secure(listeners.whatsapp)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("lab: cannot emulate WhatsApp: %w", err), listeners.close(), book.Close())
+		}
+		listeners.whatsapp, authority = secure, string(certificate)
+	}
 	var wrong faults.Switch
 	chats, err := whatsapp.Start(listeners.whatsapp, book, &wrong, log)
 	if err != nil {
@@ -81,7 +89,7 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Lab, error) {
 	people := listeners.control
 	l := &Lab{
 		addrs: Addrs{Simulated: messenger.Addr(), WhatsApp: chats.Addr(), WhatsAppNoiseRoot: base64.StdEncoding.EncodeToString(root[:]),
-			Control: people.Addr().String()},
+			WhatsAppAuthority: authority, Control: people.Addr().String()},
 		book:      book,
 		simulated: messenger,
 		whatsapp:  chats,

@@ -54,14 +54,31 @@ func Secure(plain net.Listener) (secure net.Listener, authority []byte, err erro
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
 		Certificates: []tls.Certificate{{Certificate: [][]byte{leafDER}, PrivateKey: key}},
 	}
-	return tls.NewListener(plain, config), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}), nil
+	return abrupt{tls.NewListener(plain, config)}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}), nil
 }
 
-// tcp returns the connection below TLS, if any: what cuts it must not wait until TLS
-// has said goodbye.
-func tcp(nc net.Conn) net.Conn {
+// abrupt are connections with TLS that are cut like those without.
+type abrupt struct{ net.Listener }
+
+// Accept is that of the listener.
+func (l abrupt) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
 	if secure, ok := nc.(*tls.Conn); ok {
-		return secure.NetConn()
+		return cut{secure}, nil
 	}
-	return nc
+	return nc, err
+}
+
+type cut struct{ *tls.Conn }
+
+// Close closes the connection below TLS: TLS would say goodbye first, and wait for a
+// client that does not listen.
+func (c cut) Close() error { return c.NetConn().Close() }
+
+// SetLinger is that of the TCP connection.
+func (c cut) SetLinger(seconds int) error {
+	if lingering, ok := c.NetConn().(interface{ SetLinger(int) error }); ok {
+		return lingering.SetLinger(seconds)
+	}
+	return nil
 }
