@@ -32,24 +32,17 @@ const labDir = "LAB_TEST_DIR"
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(labDir); dir != "" {
 		err := lab.Run(context.Background(), lab.Config{ControlAddr: "127.0.0.1:0", DataDir: dir}, lab.Deps{Ready: func(a lab.Addrs) {
-			fmt.Println(a.Control, a.Simulated)
+			fmt.Println(a.Control, a.Simulated, a.WhatsApp)
 		}})
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	whatsmeow.WACertPubKey = whatsapp.NoiseRoot()
-	if mode := os.Getenv(proxiedClient); mode != "" {
-		if err := runProxiedClient(mode); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
 	os.Exit(m.Run())
 }
 
 // startProcess runs a lab in a process of its own.
-func startProcess(t *testing.T, dir string) (p *exec.Cmd, c *labclient.Client, simulated string) {
+func startProcess(t *testing.T, dir string) (p *exec.Cmd, c *labclient.Client, addrs lab.Addrs) {
 	t.Helper()
 	p = exec.Command(os.Args[0])
 	p.Env = append(os.Environ(), labDir+"="+dir)
@@ -69,20 +62,22 @@ func startProcess(t *testing.T, dir string) (p *exec.Cmd, c *labclient.Client, s
 	if err != nil {
 		t.Fatal(err)
 	}
-	control, simulated, _ := strings.Cut(strings.TrimSpace(line), " ")
-	c = labclient.New(control)
+	if n, err := fmt.Sscan(line, &addrs.Control, &addrs.Simulated, &addrs.WhatsApp); err != nil {
+		t.Fatalf("the process says %d addresses: %v", n, err)
+	}
+	c = labclient.New(addrs.Control)
 	t.Cleanup(c.Close)
-	return p, c, simulated
+	return p, c, addrs
 }
 
 // Decision: what was answered is on disk, whatever becomes of the process.
 func TestKillForgetsNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "lab")
 	const phone, unlinked = "79001234567", "79001234568"
-	p, c, simulated := startProcess(t, dir)
+	p, c, addrs := startProcess(t, dir)
 	addAccount(t, c, phone)
 	addAccount(t, c, unlinked)
-	d := dial(t, simulated)
+	d := dial(t, addrs.Simulated)
 	gone := d.link(c, 1, unlinked)
 	keys := d.link(c, 2, phone)
 	if err := c.Unlink(t.Context(), unlinked); err != nil {
@@ -96,11 +91,11 @@ func TestKillForgetsNothing(t *testing.T) {
 	}
 	_ = p.Wait()
 
-	_, c, simulated = startProcess(t, dir)
+	_, c, addrs = startProcess(t, dir)
 	if got := devices(t, c, phone); len(got) != 1 || got[0].ID != keys.Device || got[0].Connected {
 		t.Fatalf("after the kill the phone shows %+v", got)
 	}
-	d = dial(t, simulated)
+	d = dial(t, addrs.Simulated)
 	d.send(simwire.Frame{Type: simwire.TypeOpenLogin, Session: 1, Device: gone.Device, Key: gone.Key})
 	if f := d.await(simwire.TypeClosed); f.Reason != string(instance.ReasonLoggedOutOnPhone) {
 		t.Errorf("the unlinked device is told %s", f.Reason)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/proto/waWa6"
 	"go.mau.fi/whatsmeow/store"
 	"go.mau.fi/whatsmeow/types/events"
 	"go.mau.fi/whatsmeow/util/keys"
@@ -20,6 +21,12 @@ import (
 )
 
 const waPhone = "79001234567"
+
+// The library's times are globals, too.
+func init() {
+	whatsmeow.KeepAliveIntervalMin, whatsmeow.KeepAliveIntervalMax = 200*time.Millisecond, 400*time.Millisecond
+	whatsmeow.KeepAliveResponseDeadline = 300 * time.Millisecond
+}
 
 // memory is a store of one device: prekeys, and nothing else that outlives a call.
 type memory struct {
@@ -62,49 +69,81 @@ func (m *memory) UploadedPreKeyCount(context.Context) (int, error) {
 	return int(m.uploaded), nil
 }
 
-// waDevice is a device of the real client library, with what it has told.
+// waDevice is a device of the real client library. Each of its connections has a
+// client of its own, and is ended by its context: the library's Disconnect is a data
+// race with a server that closes at the same moment (seen in its socket package).
 type waDevice struct {
 	tb     testing.TB
-	client *whatsmeow.Client
+	addrs  lab.Addrs
 	device *store.Device
 	mem    *memory
+	// payload, when not nil, changes what the device says of itself.
+	payload func(*waWa6.ClientPayload)
+
+	client *whatsmeow.Client
 	events chan any
+	cancel context.CancelFunc
 }
 
 // newWADevice makes an unlinked device whose connections go to the lab.
-func newWADevice(tb testing.TB, l *lab.Lab) *waDevice {
+func newWADevice(tb testing.TB, addrs lab.Addrs) *waDevice {
 	tb.Helper()
 	m := &memory{}
 	d := &store.Device{NoiseKey: keys.NewKeyPair(), IdentityKey: keys.NewKeyPair(), RegistrationID: 77, AdvSecretKey: make([]byte, 32), Initialized: true, Container: m}
 	d.SignedPreKey = d.IdentityKey.CreateSignedPreKey(1)
 	d.SetAllStores(m)
 	d.LIDs = m
-	return openWADevice(tb, l, d, m)
+	return &waDevice{tb: tb, addrs: addrs, device: d, mem: m}
 }
 
-// openWADevice makes a client of a device that is linked or not.
-func openWADevice(tb testing.TB, l *lab.Lab, d *store.Device, m *memory) *waDevice {
-	tb.Helper()
+// open makes a client, and gives up the one before.
+func (w *waDevice) open() {
+	w.tb.Helper()
+	w.disconnect()
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, l.Addrs().WhatsApp)
+		return (&net.Dialer{}).DialContext(ctx, network, w.addrs.WhatsApp)
 	}
-	w := &waDevice{tb: tb, device: d, mem: m, events: make(chan any, 1000), client: whatsmeow.NewClient(d, nil)}
+	heard := make(chan any, 1000)
+	w.client, w.events = whatsmeow.NewClient(w.device, nil), heard
 	w.client.EnableAutoReconnect = false
 	w.client.DisableLoginAutoReconnect = true
 	for _, set := range []func(*http.Client){w.client.SetPreLoginHTTPClient, w.client.SetWebsocketHTTPClient} {
 		transport := &http.Transport{DialTLSContext: dial, DialContext: dial}
-		tb.Cleanup(transport.CloseIdleConnections)
+		w.tb.Cleanup(transport.CloseIdleConnections)
 		set(&http.Client{Transport: transport})
 	}
-	w.client.AddEventHandler(func(event any) { w.events <- event })
-	tb.Cleanup(w.client.Disconnect)
-	return w
+	if w.payload != nil {
+		w.client.GetClientPayload = func() *waWa6.ClientPayload {
+			p := w.device.GetClientPayload()
+			w.payload(p)
+			return p
+		}
+	}
+	w.client.AddEventHandler(func(event any) { heard <- event })
 }
 
+// dial connects anew and returns the library's error.
+func (w *waDevice) dial() error {
+	w.tb.Helper()
+	w.open()
+	ctx, cancel := context.WithCancel(context.Background())
+	w.cancel = cancel
+	w.tb.Cleanup(cancel)
+	return w.client.ConnectContext(ctx)
+}
+
+// connect is dial for what must work.
 func (w *waDevice) connect() {
 	w.tb.Helper()
-	if err := w.client.ConnectContext(context.Background()); err != nil {
+	if err := w.dial(); err != nil {
 		w.tb.Fatal(err)
+	}
+}
+
+// disconnect gives the connection up, if there is one.
+func (w *waDevice) disconnect() {
+	if w.cancel != nil {
+		w.cancel()
 	}
 }
 
@@ -128,7 +167,6 @@ func awaitWA[T any](w *waDevice) T {
 // reconnect is what a driver does when it was told to come again.
 func (w *waDevice) reconnect() {
 	w.tb.Helper()
-	w.client.Disconnect()
 	w.connect()
 	awaitWA[*events.Connected](w)
 }
@@ -141,7 +179,7 @@ func (w *waDevice) link(c *labclient.Client, phone string) {
 		w.tb.Fatal(err)
 	}
 	awaitWA[*events.PairSuccess](w)
-	awaitWA[*events.ManualLoginReconnect](w)
+	// That it is to come again may be lost when the server closes right behind it.
 	w.reconnect()
 }
 

@@ -22,7 +22,7 @@ func inBothModes(t *testing.T, test func(t *testing.T, faults labapi.Faults)) {
 func TestWhatsAppLinksADeviceByQR(t *testing.T) {
 	l, c := startLab(t, lab.Config{}, lab.Deps{})
 	addWhatsApp(t, c, waPhone)
-	w := newWADevice(t, l)
+	w := newWADevice(t, l.Addrs())
 	w.connect()
 	codes := awaitWA[*events.QR](w).Codes
 	if len(codes) != 6 {
@@ -50,7 +50,7 @@ func TestWhatsAppLinksADeviceByQR(t *testing.T) {
 func TestWhatsAppLinksADeviceByPhoneCode(t *testing.T) {
 	l, c := startLab(t, lab.Config{}, lab.Deps{})
 	addWhatsApp(t, c, waPhone)
-	w := newWADevice(t, l)
+	w := newWADevice(t, l.Addrs())
 	w.connect()
 	awaitWA[*events.QR](w)
 	if got := reason(c.EnterCode(t.Context(), waPhone, "ABCD-EFGH")); got != labapi.ReasonUnknownCode {
@@ -81,7 +81,7 @@ func TestWhatsAppAsksForAPasskey(t *testing.T) {
 			if _, err := c.AddAccount(t.Context(), labapi.NewAccount{Provider: "whatsapp", Phone: waPhone, Passkey: true}); err != nil {
 				t.Fatal(err)
 			}
-			w := newWADevice(t, l)
+			w := newWADevice(t, l.Addrs())
 			w.connect()
 			codes := awaitWA[*events.QR](w).Codes
 			var err error

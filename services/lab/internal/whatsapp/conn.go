@@ -124,9 +124,6 @@ func (c *conn) leave() {
 	defer s.mu.Unlock()
 	s.end(c)
 	delete(s.conns, c)
-	if c.device != "" {
-		s.tally.Close(c.device)
-	}
 }
 
 // end takes the connection out of what others find it by. The caller holds the mutex.
@@ -138,6 +135,7 @@ func (s *Server) end(c *conn) {
 	if s.online[c.device] == c {
 		delete(s.online, c.device)
 	}
+	s.tally.Close(c.device)
 	s.stopPairing(c)
 }
 

@@ -139,7 +139,7 @@ func (s *Server) Connection(device string) (since time.Time, ok bool) {
 }
 
 // Connections says how many connections the device has, and the most that it had at
-// once. A connection counts from its login until its socket is closed.
+// once. A connection counts from its login until either side has ended it.
 func (s *Server) Connections(device string) (now, most int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -131,7 +131,7 @@ func (l refusing) Accept() (net.Conn, error) {
 		if err != nil || !l.faults.Now().RefuseConnections {
 			return nc, err
 		}
-		if tcp, ok := nc.(*net.TCPConn); ok {
+		if tcp, ok := nc.(interface{ SetLinger(int) error }); ok {
 			_ = tcp.SetLinger(0)
 		}
 		_ = nc.Close()
