@@ -7,6 +7,7 @@ import (
 
 	"pairgate.dev/pkg/instance"
 	"pairgate.dev/pkg/seal"
+	"pairgate.dev/pkg/service"
 )
 
 // Config is what an operator sets. Zero durations stand for the defaults.
@@ -14,7 +15,7 @@ type Config struct {
 	MasterKey    seal.Secret    `env:"PAIRGATE_MASTER_KEY" desc:"Keys that seal tokens and other secrets at rest: 32 bytes in base64 each, separated by commas; the first seals, all open."`
 	WebhookAllow []netip.Prefix `env:"PAIRGATE_WEBHOOK_ALLOW" desc:"Networks that webhooks may live in although they are private, and in which http:// is accepted; for example 127.0.0.0/8,10.0.0.0/8."`
 
-	Providers         []instance.Provider `env:"PAIRGATE_PROVIDERS" desc:"Messengers whose instances may be created: those that the workers of this installation can run. When absent, simulated where PAIRGATE_SIMULATED_ENDPOINT is set."`
+	Providers         []instance.Provider `env:"PAIRGATE_PROVIDERS" desc:"Messengers whose instances may be created: those that the workers of this installation can run. When absent, whatsapp, and simulated where PAIRGATE_SIMULATED_ENDPOINT is set."`
 	SimulatedEndpoint string              `env:"PAIRGATE_SIMULATED_ENDPOINT" desc:"Address (host:port, loopback) of the simulated messenger, where there is one."`
 
 	SweepInterval time.Duration `env:"PAIRGATE_REGISTRY_SWEEP_INTERVAL" envDefault:"30s" check:"positive" desc:"How often claims that a crash left behind are looked for."`
@@ -38,10 +39,7 @@ func (c *Config) Check(bad func(variable, expected string)) {
 
 // offered returns the providers whose instances may be created.
 func (c Config) offered() []instance.Provider {
-	if len(c.Providers) > 0 || c.SimulatedEndpoint == "" {
-		return c.Providers
-	}
-	return []instance.Provider{instance.Simulated}
+	return service.Providers(c.Providers, c.SimulatedEndpoint)
 }
 
 func (c Config) withDefaults() Config {

@@ -157,17 +157,31 @@ func TestEveryBadFieldIsNamedAtOnce(t *testing.T) {
 
 // An instance that no worker can run would stay idle without a word.
 func TestProviderThatNobodyRunsIsRefused(t *testing.T) {
-	cfg := testConfig()
-	cfg.Providers = nil
-	w := servingWith(t, cfg)
-	for _, provider := range instance.Providers() {
-		p := refused(t, w, instance.CodeInvalidRequest, bus.SubjectInstancesCreate, &pb.CreateInstanceRequest{Name: "a", Provider: string(provider)})
-		if len(p.Errors) != 1 || p.Errors[0].Field != "provider" || !strings.Contains(p.Errors[0].Message, "PAIRGATE_") {
-			t.Errorf("%s: %v", provider, p)
-		}
-	}
-	cfg.SimulatedEndpoint = "127.0.0.1:1"
-	if got := cfg.offered(); !slices.Equal(got, []instance.Provider{instance.Simulated}) {
-		t.Errorf("offered %v", got)
+	for name, test := range map[string]struct {
+		providers []instance.Provider
+		simulated string
+		refused   []instance.Provider
+	}{
+		"by default":             {refused: []instance.Provider{instance.MAX, instance.Simulated}},
+		"with the simulated one": {simulated: "127.0.0.1:1", refused: []instance.Provider{instance.MAX}},
+		"as named": {providers: []instance.Provider{instance.Simulated}, simulated: "127.0.0.1:1",
+			refused: []instance.Provider{instance.WhatsApp, instance.MAX}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig()
+			cfg.Providers, cfg.SimulatedEndpoint = test.providers, test.simulated
+			w := servingWith(t, cfg)
+			for _, provider := range instance.Providers() {
+				request := &pb.CreateInstanceRequest{Name: "of " + string(provider), Provider: string(provider)}
+				if !slices.Contains(test.refused, provider) {
+					w.made(t, request)
+					continue
+				}
+				p := refused(t, w, instance.CodeInvalidRequest, bus.SubjectInstancesCreate, request)
+				if len(p.Errors) != 1 || p.Errors[0].Field != "provider" || !strings.Contains(p.Errors[0].Message, "PAIRGATE_") {
+					t.Errorf("%s: %v", provider, p)
+				}
+			}
+		})
 	}
 }

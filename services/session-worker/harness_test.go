@@ -161,9 +161,13 @@ type rig struct {
 	phone *phone
 	key   seal.Secret
 	views *bus.Views
-	// drivers are what the next worker is started with.
+	// drivers, config and dataDir are what the next worker is started with.
 	drivers []driver.Driver
-	start   func() (stop func())
+	config  worker.Config
+	dataDir string
+	// worker makes one; start runs one aside, which must end without an error.
+	worker func() (run func(context.Context) error)
+	start  func() (stop func())
 }
 
 func newRig(t *testing.T) *rig {
@@ -173,16 +177,18 @@ func newRig(t *testing.T) *rig {
 	conn := bustest.Conn(t, srv, bustest.LeaseTTL(2*time.Second))
 	r := &rig{tb: t, conn: conn, phone: newPhone(), key: seal.NewMasterKey(), views: bus.NewViews(conn, zap.NewNop())}
 	t.Cleanup(r.views.Close)
-	r.drivers = []driver.Driver{r.phone}
+	r.drivers, r.config = []driver.Driver{r.phone}, worker.Config{WorkerID: "w1", MasterKey: r.key}
+	r.worker = func() func(context.Context) error {
+		config, deps := r.config, worker.Deps{Bus: bustest.Conn(t, srv), Log: zap.NewNop(), Metrics: prometheus.NewRegistry(),
+			Health: service.NewHealth(), DataDir: r.dataDir, Drivers: r.drivers, ReclaimOwn: true,
+			Backoff: instance.Backoff{Base: time.Millisecond, Max: 10 * time.Millisecond, Rand: func() float64 { return 0.5 }}}
+		return func(ctx context.Context) error { return worker.Run(ctx, config, deps) }
+	}
 	r.start = func() func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
-		own := bustest.Conn(t, srv)
-		go func() {
-			done <- worker.Run(ctx, worker.Config{WorkerID: "w1", MasterKey: r.key}, worker.Deps{Bus: own, Log: zap.NewNop(),
-				Metrics: prometheus.NewRegistry(), Health: service.NewHealth(), Drivers: r.drivers, ReclaimOwn: true,
-				Backoff: instance.Backoff{Base: time.Millisecond, Max: 10 * time.Millisecond, Rand: func() float64 { return 0.5 }}})
-		}()
+		run := r.worker()
+		go func() { done <- run(ctx) }()
 		return sync.OnceFunc(func() {
 			cancel()
 			if err := <-done; err != nil {
@@ -296,4 +302,17 @@ func (r *rig) events(id string) []*pb.Event {
 		events = append(events, e)
 	}
 	return events
+}
+
+// awaitWorker waits until the worker has a lease.
+func (r *rig) awaitWorker(id string) {
+	r.tb.Helper()
+	kv, err := r.conn.KeyValue(r.tb.Context(), bus.BucketWorkers)
+	if err != nil {
+		r.tb.Fatal(err)
+	}
+	bustest.CheckFor(r.tb, 20*time.Second, func() error {
+		_, err := kv.Get(r.tb.Context(), bus.WorkerKey(worker.Kind, id))
+		return err
+	})
 }

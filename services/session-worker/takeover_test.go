@@ -9,6 +9,7 @@ import (
 
 	"pairgate.dev/pkg/instance"
 	pb "pairgate.dev/proto/pairgate/v1"
+	"pairgate.dev/services/session-worker/driver"
 )
 
 func remove(record *pb.InstanceRecord, number uint64) { record.DeleteRequest = number }
@@ -53,7 +54,7 @@ func TestLinkSurvivesAWorkerWithoutTheDriver(t *testing.T) {
 	r.await(id, "online", phase(instance.Online))
 	stop()
 	drivers := r.drivers
-	r.drivers = nil
+	r.drivers = []driver.Driver{}
 	stop = r.start()
 	s := r.await(id, "offline", func(s instance.Status) bool { return s.Reason == instance.ReasonProviderMissing })
 	if s.Phase != instance.Offline || s.Account == nil {

@@ -14,18 +14,12 @@ import (
 	"pairgate.dev/pkg/instance"
 	"pairgate.dev/pkg/lease"
 	"pairgate.dev/pkg/service"
-	"pairgate.dev/services/session-worker/driver"
-	"pairgate.dev/services/session-worker/driver/simulated"
 	"pairgate.dev/services/session-worker/internal/fleet"
 	"pairgate.dev/services/session-worker/internal/vault"
 )
 
 // Kind is the kind of the worker's lease and the name of its service.
 const Kind = "session-worker"
-
-// KeyStore is the id of the store that the sessions of this version keep their
-// keys in: the bucket VAULT, which every worker of a deployment shares.
-const KeyStore = "vault"
 
 // releaseTimeout bounds how long sessions may take to be handed over at the end.
 const releaseTimeout = 7 * time.Second
@@ -52,15 +46,11 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 		return unlessEnded(ctx, fmt.Errorf("bucket %s: %w", bus.BucketVault, err))
 	}
 	secrets := vault.New(bucket, ring)
-	drivers, err := openDrivers(cfg, deps, secrets)
+	messengers, err := openMessengers(ctx, cfg, deps, secrets)
 	if err != nil {
-		return err
+		return unlessEnded(ctx, err)
 	}
-	defer func() {
-		for _, d := range drivers {
-			err = errors.Join(err, d.Close())
-		}
-	}()
+	defer func() { err = errors.Join(err, messengers.close()) }()
 
 	api, err := bus.NewService(deps.Bus, bus.ServiceConfig{Name: Kind, Version: service.BuildInfo().Version,
 		Description: "Holds the messenger sessions of instances.", Log: deps.Log, Metrics: deps.Metrics,
@@ -78,8 +68,9 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	if err != nil {
 		return unlessEnded(ctx, fmt.Errorf("stream %s: %w", bus.StreamEvents, err))
 	}
-	sessions := fleet.New(fleet.Config{Conn: deps.Bus, Events: events, Service: api, Instances: views.Instances, Drivers: drivers, Ring: ring,
-		Forget: secrets.Drop, Backoff: backoff, Log: deps.Log, Metrics: fleet.NewMetrics(deps.Metrics)})
+	var version versionKeeper
+	sessions := fleet.New(fleet.Config{Conn: deps.Bus, Events: events, Service: api, Instances: views.Instances, Drivers: messengers.drivers, Ring: ring,
+		Forget: secrets.Drop, Outdated: version.outdated, Backoff: backoff, Log: deps.Log, Metrics: fleet.NewMetrics(deps.Metrics)})
 	defer sessions.Close()
 	deps.Metrics.MustRegister(sessions.Collector())
 
@@ -88,14 +79,22 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	case <-ctx.Done():
 		return nil
 	}
+	stopVersion, err := version.start(ctx, cfg.WhatsAppClient, cfg.WhatsAppEndpoint, deps, views.Settings, messengers.drivers[instance.WhatsApp], sessions)
+	if err != nil {
+		return unlessEnded(ctx, err)
+	}
+	defer stopVersion()
 	stop, err := sessions.Follow()
 	if err != nil {
 		return unlessEnded(ctx, err)
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	manager, err := lease.Start(ctx, deps.Bus, lease.Config{Kind: Kind, WorkerID: cfg.WorkerID, ServiceID: api.ID(),
-		KeyStore: KeyStore, Capacity: cfg.Capacity, Stream: bus.StreamEvents, OwnerSubject: bus.OwnerSubject,
+		KeyStore: messengers.keyStore, Capacity: cfg.Capacity, Stream: bus.StreamEvents, OwnerSubject: bus.OwnerSubject,
 		Partitions: instance.Partitions, ReclaimOwn: deps.ReclaimOwn, Log: deps.Log, Metrics: deps.Metrics}, sessions)
+	if errors.Is(err, lease.ErrKeyStoreMismatch) {
+		return fmt.Errorf("%w: set PAIRGATE_PROVIDERS and PAIRGATE_WHATSAPP_DB alike in every worker; several that run WhatsApp need one PostgreSQL database", err)
+	}
 	if err != nil {
 		return unlessEnded(ctx, err)
 	}
@@ -120,23 +119,6 @@ func ownership(m *lease.Manager) func(context.Context) error {
 		}
 		return nil
 	}
-}
-
-// openDrivers makes the drivers that the configuration names.
-func openDrivers(cfg Config, deps Deps, secrets driver.Vault) (map[instance.Provider]driver.Driver, error) {
-	drivers := map[instance.Provider]driver.Driver{}
-	for _, d := range deps.Drivers {
-		drivers[d.Provider()] = d
-	}
-	if cfg.SimulatedEndpoint != "" {
-		d, err := simulated.New(simulated.Options{Endpoint: cfg.SimulatedEndpoint, Vault: secrets})
-		if err != nil {
-			return nil, fmt.Errorf("PAIRGATE_SIMULATED_ENDPOINT: %w", err)
-		}
-		deps.Log.Warn("the provider simulated is on: its instances are linked to no real messenger")
-		drivers[instance.Simulated] = d
-	}
-	return drivers, nil
 }
 
 func stopService(s *bus.Service, log *zap.Logger) {

@@ -51,7 +51,9 @@ func newFleet(t *testing.T, conn *bus.Conn, nats map[string]string) *fleet {
 	}
 	f.lab = labclient.New(address("control http://"))
 	t.Cleanup(f.lab.Close)
-	f.env = map[string]string{"PAIRGATE_MASTER_KEY": seal.NewMasterKey().Reveal(), "PAIRGATE_SIMULATED_ENDPOINT": address("simulated ")}
+	f.env = map[string]string{"PAIRGATE_MASTER_KEY": seal.NewMasterKey().Reveal(), "PAIRGATE_SIMULATED_ENDPOINT": address("simulated "),
+		// Without WhatsApp workers need no database to share.
+		"PAIRGATE_PROVIDERS": "simulated"}
 	maps.Copy(f.env, nats)
 	registry := e2e.Start(t, binaries.Build(t, "instance-registry"), nil, f.with(nil))
 	registry.AwaitLine("serving")

@@ -77,7 +77,7 @@ func Run(ctx context.Context, cfg Config, o Options) error {
 	}
 	defer server.Shutdown()
 
-	p := &process{cfg: cfg, log: o.Log, server: server, health: service.NewHealth(), metrics: service.NewMetrics(), listener: listener}
+	p := &process{cfg: cfg, log: o.Log, server: server, health: service.NewHealth(), metrics: service.NewMetrics(), listener: listener, dir: dir.Path()}
 	p.metrics.MustRegister(service.ReadinessMetrics(p.health))
 	running := Running{HTTP: listener.Addr().String(), AdminKey: cfg.Gateway.AdminKey, AdminKeyFile: kept.adminKeyFile, NATS: server.URL()}
 	if o.Lab {
@@ -116,6 +116,7 @@ type process struct {
 	health   *service.Health
 	metrics  *prometheus.Registry
 	listener net.Listener
+	dir      string
 
 	conns map[string]*bus.Conn
 	views *bus.Views
@@ -190,7 +191,7 @@ func (p *process) services(running Running, ready func(Running)) []service.Named
 		}),
 		p.part(nameWorker, func(ctx context.Context, conn *bus.Conn, log *zap.Logger, health *service.Health, metrics prometheus.Registerer) error {
 			// The data directory is ours alone, and the worker's id is kept in it.
-			return worker.Run(ctx, p.cfg.Worker, worker.Deps{Bus: conn, Log: log, Health: health, Metrics: metrics, Views: p.views, ReclaimOwn: true})
+			return worker.Run(ctx, p.cfg.Worker, worker.Deps{Bus: conn, Log: log, Health: health, Metrics: metrics, Views: p.views, DataDir: p.dir, ReclaimOwn: true})
 		}),
 		p.part(nameRenderer, func(ctx context.Context, conn *bus.Conn, log *zap.Logger, health *service.Health, metrics prometheus.Registerer) error {
 			return renderer.Run(ctx, p.cfg.Renderer, renderer.Deps{Bus: conn, Log: log, Health: health, Metrics: metrics, Views: p.views})
@@ -246,6 +247,7 @@ func (p *process) startLab(ctx context.Context, dir *service.DataDir) (*lab.Lab,
 	}
 	p.cfg.Worker.SimulatedEndpoint = emulated.Addrs().Simulated
 	p.cfg.Registry.SimulatedEndpoint = emulated.Addrs().Simulated
+	p.cfg.Worker.WhatsAppEndpoint, p.cfg.Worker.WhatsAppNoiseRoot = emulated.Addrs().WhatsApp, emulated.Addrs().WhatsAppNoiseRoot
 	p.cfg.Registry.WebhookAllow = append(p.cfg.Registry.WebhookAllow, loopbackNetworks...)
 	p.cfg.Dispatcher.WebhookAllow = append(p.cfg.Dispatcher.WebhookAllow, loopbackNetworks...)
 	p.health.Register(service.Lab, labAnswers(emulated.Addrs().Control))

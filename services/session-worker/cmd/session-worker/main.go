@@ -25,6 +25,6 @@ func main() {
 				}
 			}
 			return worker.Run(ctx, cfg, worker.Deps{Bus: deps.Bus, Log: deps.Log, Metrics: deps.Metrics,
-				Health: deps.Health, ReclaimOwn: own})
+				Health: deps.Health, DataDir: dir.Path(), ReclaimOwn: own})
 		})
 }

@@ -100,8 +100,12 @@ func FiveAt(tb testing.TB, b *Binaries, at func(service string) map[string]strin
 	tb.Helper()
 	d := &Deployment{tb: tb, Processes: map[string]*Process{}, restart: map[string]func() *Process{}}
 	lab := Start(tb, b.Build(tb, "lab"), []string{"--control-addr", "127.0.0.1:0", "--data-dir", tb.TempDir()}, nil)
-	control := strings.TrimPrefix(lab.Await("its control address", prefixed("control http://")), "control http://")
-	simulated := strings.TrimPrefix(lab.Await("its messenger's address", prefixed("simulated ")), "simulated ")
+	said := func(prefix string) string {
+		return strings.TrimPrefix(lab.Await("the line "+prefix, prefixed(prefix)), prefix)
+	}
+	control := said("control http://")
+	messengers := map[string]string{"PAIRGATE_SIMULATED_ENDPOINT": said("simulated "),
+		"PAIRGATE_WHATSAPP_ENDPOINT": said("whatsapp "), "PAIRGATE_WHATSAPP_NOISE_ROOT": said("whatsapp-noise-root ")}
 	d.Processes["lab"] = lab
 	d.Lab = labclient.New(control)
 	tb.Cleanup(d.Lab.Close)
@@ -109,7 +113,8 @@ func FiveAt(tb testing.TB, b *Binaries, at func(service string) map[string]strin
 	key, adminKey := seal.NewMasterKey().Reveal(), seal.NewToken()
 	start := func(name string) *Process {
 		own := map[string]string{"PAIRGATE_DATA_DIR": tb.TempDir(), "PAIRGATE_MASTER_KEY": key, "PAIRGATE_ADMIN_KEY": adminKey,
-			"PAIRGATE_SIMULATED_ENDPOINT": simulated, "PAIRGATE_WEBHOOK_ALLOW": "127.0.0.0/8", "PAIRGATE_HTTP_ADDR": "127.0.0.1:0", "PAIRGATE_RATE_LIMIT": "0"}
+			"PAIRGATE_WEBHOOK_ALLOW": "127.0.0.0/8", "PAIRGATE_HTTP_ADDR": "127.0.0.1:0", "PAIRGATE_RATE_LIMIT": "0"}
+		maps.Copy(own, messengers)
 		maps.Copy(own, at(name))
 		d.restart[name] = func() *Process { return Start(tb, b.Build(tb, name), nil, own) }
 		d.Processes[name] = d.restart[name]()
