@@ -107,8 +107,23 @@ type messenger struct {
 var _ drivertest.Messenger = (*messenger)(nil)
 
 func newMessenger(tb testing.TB, l *lab.Lab) *messenger {
-	return &messenger{Client: newClient(tb, l), quick: new(atomic.Bool), drivers: map[*whatsapp.Driver]bool{}}
+	tb.Helper()
+	m := &messenger{Client: newClient(tb, l), quick: new(atomic.Bool), drivers: map[*whatsapp.Driver]bool{}}
+	if err := m.ClearFaults(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	return m
 }
+
+// SetFaults sets the faults. The lab always says that it has prekeys of a device,
+// which spares it making 812 of them.
+func (m *messenger) SetFaults(ctx context.Context, f labapi.Faults) error {
+	f.PreKeyCount = 30
+	return m.Client.SetFaults(ctx, f)
+}
+
+// ClearFaults ends the faults.
+func (m *messenger) ClearFaults(ctx context.Context) error { return m.SetFaults(ctx, labapi.Faults{}) }
 
 // watch lets the messenger change how long the driver shows its codes, and its version.
 func (m *messenger) watch(d *whatsapp.Driver) {

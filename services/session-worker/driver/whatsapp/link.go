@@ -2,6 +2,7 @@ package whatsapp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -131,14 +132,35 @@ func (l *link) close() {
 	<-l.done
 	// The socket may have been opened between the two.
 	l.wire.end(unreadPatience)
+	l.awaitEnd()
 	l.client.Disconnect()
 	l.cancel()
 	l.keeper.release()
 }
 
+// awaitEnd returns once the library has taken leave of the socket, or after a
+// moment. Its Disconnect, called before, is a data race with that.
+func (l *link) awaitEnd() {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	deadline := time.NewTimer(unreadPatience)
+	defer deadline.Stop()
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	// With a context that is over, nothing is sent: the error says whether there is a socket.
+	for !errors.Is(l.client.SetPassive(over, false), whatsmeow.ErrNotConnected) {
+		select {
+		case <-poll.C:
+		case <-deadline.C:
+			return
+		}
+	}
+}
+
 // unlink asks the messenger to remove this device. The library's own Logout does
 // the same and then ends the connection in its slower way.
 func (l *link) unlink(ctx context.Context) error {
+	//lint:ignore SA1019 There is no other way to send this request without the rest of Logout.
 	_, err := l.client.DangerousInternals().SendIQ(ctx, whatsmeow.DangerousInfoQuery{
 		Namespace: "md", Type: "set", To: types.ServerJID, NoRetry: true,
 		Content: []binary.Node{{Tag: "remove-companion-device", Attrs: binary.Attrs{"jid": l.jid, "reason": "user_initiated"}}}})
