@@ -7,11 +7,15 @@
 // {"code": text}, {"paired": id}, {"open": id}, {"closed": status}. After "closed" the line
 // "again" on stdin opens the next session from the credentials in the directory. Ends
 // with its stdin.
+import { webcrypto } from 'node:crypto'
 import { createInterface } from 'node:readline'
-import { makeWASocket, useMultiFileAuthState } from 'baileys'
-import { WA_CERT_DETAILS } from 'baileys/lib/Defaults/index.js'
-import { Curve, generateSignalPubKey } from 'baileys/lib/Utils/crypto.js'
-import * as curve from 'libsignal/src/curve.js'
+
+// Baileys wants it global, which it is from Node.js 20 on; Debian 12 has 18.
+globalThis.crypto ??= webcrypto
+const { makeWASocket, useMultiFileAuthState } = await import('baileys')
+const { WA_CERT_DETAILS } = await import('baileys/lib/Defaults/index.js')
+const { Curve, generateSignalPubKey } = await import('baileys/lib/Utils/crypto.js')
+const { default: curve } = await import('libsignal/src/curve.js')
 
 const [url, root, directory, phone] = process.argv.slice(2)
 Buffer.from(root, 'base64').copy(WA_CERT_DETAILS.PUBLIC_KEY)
