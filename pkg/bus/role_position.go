@@ -21,8 +21,23 @@ type RolePosition struct {
 	Sequence uint64 `json:"sequence"`
 }
 
-// RolePositionSubject returns pairgate.v1.roles.<role>-position, in DELIVERIES.
-func RolePositionSubject(role string) string { return RoleSubject(role + "-position") }
+// RolePositionSubject returns where the position of a role stands, beside the owner's
+// record in the role's target: pairgate.v1.roles.<role>-position in DELIVERIES, and
+// pairgate.v1.queue-owners.<role>-position in QUEUE for RoleProjector.
+func RolePositionSubject(role string) string {
+	if role == RoleProjector {
+		return QueueOwnerSubject(role + "-position")
+	}
+	return RoleSubject(role + "-position")
+}
+
+// RoleTarget returns the stream that a role writes to.
+func RoleTarget(role string) string {
+	if role == RoleProjector {
+		return StreamQueue
+	}
+	return StreamDeliveries
+}
 
 // ReadRolePosition returns the position of a role in EVENTS as it is now: the zero
 // position, with the present incarnation, when there is none or EVENTS was made anew.
@@ -32,11 +47,11 @@ func ReadRolePosition(ctx context.Context, c *Conn, role string) (RolePosition, 
 		return RolePosition{}, err
 	}
 	at := RolePosition{Incarnation: incarnation}
-	deliveries, err := c.JetStream().Stream(ctx, StreamDeliveries)
+	target, err := c.JetStream().Stream(ctx, RoleTarget(role))
 	if err != nil {
 		return at, fmt.Errorf("bus: position of %s: %w", role, err)
 	}
-	m, err := deliveries.GetLastMsgForSubject(ctx, RolePositionSubject(role))
+	m, err := target.GetLastMsgForSubject(ctx, RolePositionSubject(role))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return at, nil
 	}
@@ -63,6 +78,9 @@ func (p RolePosition) Message(role string, epoch uint64) (*nats.Msg, error) {
 	m := nats.NewMsg(RolePositionSubject(role))
 	m.Data = data
 	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+	if role == RoleProjector {
+		m.Header.Set(jetstream.MsgTTLHeader, TTLNever) // QUEUE has an age limit
+	}
 	m.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s-position/%d/%s/%d", role, epoch, p.Incarnation, p.Sequence))
 	return m, nil
 }

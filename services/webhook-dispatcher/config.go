@@ -25,6 +25,9 @@ type Config struct {
 	MaxAge time.Duration `env:"PAIRGATE_WEBHOOK_MAX_AGE" envDefault:"72h" check:"positive" desc:"How long a delivery may be owed; an older one goes to the dead letters untried."`
 	// Concurrency is the most attempts in flight.
 	Concurrency int `env:"PAIRGATE_WEBHOOK_CONCURRENCY" envDefault:"256" desc:"Most attempts in flight in this process; at most 8 of them to one webhook."`
+
+	// Evolution is for webhooks of that format.
+	Evolution EvolutionConfig
 }
 
 const (

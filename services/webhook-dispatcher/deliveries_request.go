@@ -86,7 +86,7 @@ func (d *dispatcher) redeliver(ctx context.Context, req *pb.RedeliverRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	rec, _, still := d.views.Endpoints.Get(found.Record.GetWebhookId())
+	rec, _, still := d.hooks.Get(found.Record.GetWebhookId())
 	if !ok || !still {
 		return nil, errNoDelivery
 	}

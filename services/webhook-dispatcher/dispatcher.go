@@ -5,7 +5,8 @@
 // A router, of which there is exactly one, turns events into messages of the
 // stream DELIVERIES, which holds what is still owed; the owners of that stream's
 // partitions deliver them, one lane for each endpoint and instance. Delivery is at
-// least once, with an id that is the same at every attempt.
+// least once, with an id that is the same at every attempt. A projector, of which
+// there is one too, fills the queues that GREEN-API's clients pull from.
 package dispatcher
 
 import (
@@ -28,22 +29,20 @@ import (
 	"pairgate.dev/services/webhook-dispatcher/internal/again"
 	"pairgate.dev/services/webhook-dispatcher/internal/format"
 	"pairgate.dev/services/webhook-dispatcher/internal/fresh"
+	"pairgate.dev/services/webhook-dispatcher/internal/global"
 	"pairgate.dev/services/webhook-dispatcher/internal/history"
 	"pairgate.dev/services/webhook-dispatcher/internal/lane"
 	"pairgate.dev/services/webhook-dispatcher/internal/lanes"
 	"pairgate.dev/services/webhook-dispatcher/internal/policy"
-	"pairgate.dev/services/webhook-dispatcher/internal/router"
+	"pairgate.dev/services/webhook-dispatcher/internal/retry"
 	"pairgate.dev/services/webhook-dispatcher/internal/sender"
 )
 
 // Name of the service on NATS, in metrics and in logs.
 const Name = "webhook-dispatcher"
 
-// The kinds of lease that a dispatcher keeps.
-const (
-	kindLanes  = Name
-	kindRouter = bus.RoleRouter
-)
+// kindLanes is the kind of the lease for lanes; those for roles are called as the roles.
+const kindLanes = Name
 
 // How long a drain takes at most: attempts in flight, then the hand-over.
 const (
@@ -95,12 +94,13 @@ type dispatcher struct {
 	health   *service.Health
 	ring     *seal.Ring
 	views    *bus.Views
+	hooks    *global.Endpoints
 	formats  format.Formats
 	sender   *sender.Sender
 	runner   *lanes.Runner
 	history  *history.Reader
 	again    *again.Again
-	router   *router.Router
+	roles    []ownedRole
 	requests *bus.Service
 	managers []*lease.Manager
 
@@ -125,17 +125,19 @@ func start(ctx context.Context, cfg Config, deps Deps) (_ *dispatcher, err error
 		return nil, err
 	}
 	d.health.Set(service.Ownership, errors.New("no lease yet"))
-	d.health.Set(service.Followers, errors.New("the webhooks are being read"))
+	d.health.Set(service.Followers, errors.New("webhooks and instances are being read"))
 	if d.views == nil {
 		d.views = bus.NewViews(deps.Bus, d.log)
 		d.ended = append(d.ended, d.views.Close)
 	}
-	select {
-	case <-d.views.Endpoints.Ready():
-		d.health.Set(service.Followers, nil)
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	for _, ready := range []<-chan struct{}{d.views.Endpoints.Ready(), d.views.Instances.Ready()} {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
+	d.health.Set(service.Followers, nil)
 	if err := d.build(ctx); err != nil {
 		return nil, err
 	}
@@ -144,9 +146,6 @@ func start(ctx context.Context, cfg Config, deps Deps) (_ *dispatcher, err error
 
 // build makes the parts; nothing is owned yet.
 func (d *dispatcher) build(ctx context.Context) error {
-	rules := policy.Native()
-	rules.Schedule, rules.Timeout, rules.MaxAge = d.cfg.RetrySchedule, d.cfg.Timeout, d.cfg.MaxAge
-	d.formats = format.Formats{instance.FormatNative: format.Native{Delivery: rules}}
 	d.sender = sender.New(sender.Options{Allow: d.cfg.WebhookAllow, RootCAs: d.deps.RootCAs,
 		UserAgent: "Pairgate/" + service.BuildInfo().Version})
 	d.ended = append(d.ended, d.sender.Close)
@@ -154,11 +153,14 @@ func (d *dispatcher) build(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", bus.StreamEvents, err)
 	}
+	past := fresh.StreamReader{Stream: events}
+	d.hooks = global.Over(d.views.Endpoints, d.cfg.Evolution.global())
+	d.formats = d.makeFormats(past)
 	limits := lane.DefaultConfig()
 	limits.GlobalLimit = d.cfg.Concurrency
 	limits.Rest = min(limits.Rest, d.cfg.RetrySchedule[0])
-	d.runner, err = lanes.New(ctx, lanes.Options{Conn: d.deps.Bus, Endpoints: d.views.Endpoints, Formats: d.formats, Ring: d.ring,
-		Sender: d.sender, Fresh: fresh.StreamReader{Stream: events}, Lanes: limits, DrainTimeout: drainAttempts,
+	d.runner, err = lanes.New(ctx, lanes.Options{Conn: d.deps.Bus, Endpoints: d.hooks, Formats: d.formats, Ring: d.ring,
+		Sender: d.sender, Fresh: past, Lanes: limits, DrainTimeout: drainAttempts,
 		Log: d.log, Metrics: d.deps.Metrics})
 	if err != nil {
 		return err
@@ -170,13 +172,7 @@ func (d *dispatcher) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	routed, skipped, err := routerMetrics(d.deps.Metrics)
-	if err != nil {
-		return err
-	}
-	d.router = router.New(router.Options{Conn: d.deps.Bus, Endpoints: d.views.Endpoints, Formats: d.formats, Log: d.log,
-		Routed: routed.Inc, Skipped: func(reason string) { skipped.WithLabelValues(reason).Inc() }})
-	return nil
+	return d.makeRoles()
 }
 
 // own begins to serve requests, and to claim the role and the partitions.
@@ -205,18 +201,17 @@ func (d *dispatcher) own(ctx context.Context) error {
 	worker := d.cfg.WorkerID
 	common := lease.Config{WorkerID: worker, Service: Name, ServiceID: d.requests.ID(), Stream: bus.StreamDeliveries,
 		ReclaimOwn: d.deps.ReclaimOwn, Log: d.log, Metrics: d.deps.Metrics}
-	role := common
-	role.Kind, role.Partitions = kindRouter, 1
-	role.OwnerSubject = func(instance.Partition) string { return bus.RoleSubject(bus.RoleRouter) }
-	m, err := lease.Start(ctx, d.deps.Bus, role, d.router)
-	if err != nil {
-		return fmt.Errorf("the router's role: %w", err)
+	for _, r := range d.roles {
+		m, err := lease.Start(ctx, d.deps.Bus, r.lease(common), r.role)
+		if err != nil {
+			return fmt.Errorf("the role %s: %w", r.name, err)
+		}
+		d.managers = append(d.managers, m)
 	}
-	d.managers = append(d.managers, m)
 
 	partitions := common
 	partitions.Kind, partitions.Partitions, partitions.OwnerSubject = kindLanes, instance.Partitions, bus.LaneOwnerSubject
-	m, err = lease.Start(ctx, d.deps.Bus, partitions, d.runner)
+	m, err := lease.Start(ctx, d.deps.Bus, partitions, d.runner)
 	if err != nil {
 		return fmt.Errorf("the partitions of lanes: %w", err)
 	}
@@ -224,7 +219,7 @@ func (d *dispatcher) own(ctx context.Context) error {
 	return nil
 }
 
-// ownership is the condition that both leases are held.
+// ownership is the condition that all leases are held.
 func (d *dispatcher) ownership(context.Context) error {
 	for _, m := range d.managers {
 		if !m.Status().Held {
@@ -261,7 +256,7 @@ func (d *dispatcher) stop() {
 func (c Config) withDefaults() Config {
 	native := policy.Native()
 	if len(c.RetrySchedule) == 0 {
-		c.RetrySchedule = native.Schedule
+		c.RetrySchedule = retry.Default()
 	}
 	if c.Timeout <= 0 {
 		c.Timeout = native.Timeout
@@ -276,15 +271,4 @@ func (c Config) withDefaults() Config {
 		c.WorkerID = uuid.NewString()
 	}
 	return c
-}
-
-func routerMetrics(reg prometheus.Registerer) (prometheus.Counter, *prometheus.CounterVec, error) {
-	routed := prometheus.NewCounter(prometheus.CounterOpts{Name: "pairgate_webhook_routed_total",
-		Help: "Deliveries that became owed."})
-	skipped := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pairgate_webhook_routing_skipped_total",
-		Help: "Deliveries that did not become owed, because they were already, or because of an unknown format."}, []string{"reason"})
-	if reg == nil {
-		return routed, skipped, nil
-	}
-	return routed, skipped, errors.Join(reg.Register(routed), reg.Register(skipped))
 }

@@ -57,7 +57,7 @@ func (d *dispatcher) endpoint(ctx context.Context, id string) (*pb.EndpointRecor
 	if err := d.runner.CatchUp(ctx); err != nil {
 		return nil, err
 	}
-	if rec, _, ok := d.views.Endpoints.Get(id); ok {
+	if rec, _, ok := d.hooks.Get(id); ok {
 		return rec, nil
 	}
 	return nil, errNoWebhook

@@ -9,6 +9,7 @@ import (
 
 	"pairgate.dev/pkg/bus"
 	pb "pairgate.dev/proto/pairgate/v1"
+	"pairgate.dev/services/webhook-dispatcher/internal/format"
 	"pairgate.dev/services/webhook-dispatcher/internal/lanes"
 )
 
@@ -36,6 +37,9 @@ func (d *dispatcher) test(ctx context.Context, req *pb.TestWebhookRequest) (*pb.
 		return nil, fmt.Errorf("test of a webhook: %w", err)
 	}
 	send.Timeout = d.cfg.Timeout
+	if f, known := d.formats.Of(rec.GetWebhook().GetFormat()); known {
+		f.Dress(&send, format.Dressing{Hook: rec.GetWebhook(), Attempt: 1, Now: time.Now()})
+	}
 	return &pb.TestWebhookReply{Attempt: lanes.Attempt(d.sender.Send(ctx, send), 1)}, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -78,13 +79,19 @@ func (a *Again) Redeliver(ctx context.Context, hook *pb.Webhook, found history.F
 	if err != nil {
 		return nil, err
 	}
-	o, skip, err := a.render(hook, ev, found.Series)
-	if err != nil || skip != nil {
-		return nil, errors.Join(err, skip)
+	all, skip, err := a.render(ctx, hook, ev, found.Series)
+	if err != nil {
+		return nil, err
 	}
-	if o.Id != found.Record.GetId() {
-		return nil, errGone
+	at := slices.IndexFunc(all, func(o *pb.OwedDelivery) bool { return o.GetId() == found.Record.GetId() })
+	if at < 0 {
+		// In another format it would be another delivery.
+		if skip == nil {
+			skip = errNotTold
+		}
+		return nil, skip
 	}
+	o := all[at]
 	buried, err := a.o.History.Buried(ctx, bus.DeadLetterSubject(hook.GetId(), instance.ID(o.GetInstanceId())))
 	if err != nil {
 		return nil, err
@@ -118,26 +125,36 @@ func (a *Again) event(ctx context.Context, d *pb.Delivery) (ev *pb.Event, trace 
 	return ev, m.Header.Get(owed.HeaderTrace), err
 }
 
-// render makes what is owed of an event; skip says why nothing is.
-func (a *Again) render(hook *pb.Webhook, ev *pb.Event, series uint64) (o *pb.OwedDelivery, skip, err error) {
+// render makes what is owed of an event; where nothing is, skip says why.
+func (a *Again) render(ctx context.Context, hook *pb.Webhook, ev *pb.Event, series uint64) (all []*pb.OwedDelivery, skip, err error) {
 	f, known := a.o.Formats.Of(hook.GetFormat())
 	if !known {
 		return nil, nil, errNotRoutable
 	}
-	expires := format.Expires(ev)
-	if expires != nil && !time.Now().Before(expires.AsTime()) {
-		return nil, errExpired, nil
-	}
-	body, mediaType, ok, err := f.Body(ev)
+	parts, err := f.Parts(ctx, ev)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !ok {
-		return nil, errNotTold, nil
+	skip = errNotTold
+	for _, part := range parts {
+		if !part.WantedBy(hook) {
+			continue
+		}
+		if part.Expires != nil && !time.Now().Before(part.Expires.AsTime()) {
+			skip = errExpired
+			continue
+		}
+		o, err := owed.New(hook, ev, part)
+		if err != nil {
+			return nil, nil, err
+		}
+		o.Series = series
+		all = append(all, o)
 	}
-	o = owed.New(hook.GetId(), ev, body, mediaType, expires)
-	o.Series = series
-	return o, nil, nil
+	if len(all) > 0 {
+		skip = nil
+	}
+	return all, skip, nil
 }
 
 // publish stores a delivery. duplicate says that this series was stored before.

@@ -163,7 +163,7 @@ func (r *replaying) next(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		return true
 	}
 	ev.Incarnation = r.at.Incarnation
-	o, skip, err := r.render(r.q.Hook, ev, r.series)
+	all, skip, err := r.render(r.ctx, r.q.Hook, ev, r.series)
 	if err != nil {
 		r.cancel(err)
 		return false
@@ -172,19 +172,25 @@ func (r *replaying) next(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		r.skipped.Add(1)
 		return true
 	}
-	if _, still := r.owed[o.GetId()]; still {
-		r.skipped.Add(1)
-		return true
-	}
-	r.begun++
-	lane := fnv.New32a()
-	_, _ = lane.Write([]byte(o.GetInstanceId()))
-	select {
-	case r.lanes[lane.Sum32()%replayLanes] <- replayed{o, m.Headers().Get(owed.HeaderTrace)}:
-		return true
-	case <-r.ctx.Done():
+	if r.begun > 0 && r.begun+len(all) > r.q.Limit {
+		r.goOn = meta.Timestamp
 		return false
 	}
+	for _, o := range all {
+		if _, still := r.owed[o.GetId()]; still {
+			r.skipped.Add(1)
+			continue
+		}
+		r.begun++
+		lane := fnv.New32a()
+		_, _ = lane.Write([]byte(o.GetInstanceId()))
+		select {
+		case r.lanes[lane.Sum32()%replayLanes] <- replayed{o, m.Headers().Get(owed.HeaderTrace)}:
+		case <-r.ctx.Done():
+			return false
+		}
+	}
+	return true
 }
 
 // store makes what it is given owed, one after another. After a failure nothing more

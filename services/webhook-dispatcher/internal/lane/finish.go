@@ -28,7 +28,11 @@ func (m *Machine) judge(now time.Time, e *endpoint, o Outcome) {
 		m.reclass(e, failing)
 		if over := e.faults - m.cfg.RestAfter; over >= 0 {
 			rest := min(m.cfg.Rest<<min(over, 20), m.cfg.MaxRest)
-			m.rest(e, now.Add(retry.Jitter(rest, m.cfg.Random())))
+			rest = retry.Jitter(rest, m.cfg.Random())
+			if o.MaxRest > 0 {
+				rest = min(rest, o.MaxRest)
+			}
+			m.rest(e, now.Add(rest))
 		}
 	case o.Result == Done:
 		e.faults = 0

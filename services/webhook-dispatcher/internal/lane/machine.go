@@ -127,6 +127,8 @@ type Outcome struct {
 	// EndpointFault and EndpointPause: see policy.Verdict. They count with Skipped too.
 	EndpointFault bool
 	EndpointPause time.Duration
+	// MaxRest, when it is not 0, is the longest that the endpoint rests because of this.
+	MaxRest time.Duration
 }
 
 type laneState int

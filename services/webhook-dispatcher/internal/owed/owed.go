@@ -10,11 +10,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/instance"
 	pb "pairgate.dev/proto/pairgate/v1"
+	"pairgate.dev/services/webhook-dispatcher/internal/format"
 )
 
 // HeaderTrace is the header that carries the trace of the event, HeaderSequence
@@ -27,19 +27,29 @@ const (
 // namespace of delivery ids. It never changes.
 var namespace = uuid.MustParse("0d1f9c52-7a55-5c0e-8a53-3f1f4c7b2a90")
 
-// ID returns the id of the delivery of an event to an endpoint: the header
-// webhook-id, and the same whenever it is derived again.
-func ID(event, endpoint string) string {
-	return uuid.NewSHA1(namespace, []byte(event+"/"+endpoint)).String()
+// ID returns the id of the delivery of one notification of an event to an endpoint: the
+// header webhook-id, and the same whenever it is derived again. part is the name of the
+// notification, empty where an event makes only one.
+func ID(event, endpoint, part string) string {
+	name := event + "/" + endpoint
+	if part != "" {
+		name += "/" + part
+	}
+	return uuid.NewSHA1(namespace, []byte(name)).String()
 }
 
-// New returns the delivery of an event, which must carry its sequence, to an endpoint.
-func New(endpoint string, ev *pb.Event, body []byte, mediaType string, expires *timestamppb.Timestamp) *pb.OwedDelivery {
-	return &pb.OwedDelivery{
-		Id: ID(ev.GetId(), endpoint), WebhookId: endpoint, InstanceId: ev.GetInstance().GetId(),
-		EventId: ev.GetId(), Kind: ev.GetKind(), Sequence: ev.GetSequence(), Attempt: ev.GetAttempt(),
-		ExpiresAt: expires, Body: body, ContentType: mediaType,
+// New returns the delivery of one notification of an event, which must carry its
+// sequence, to an endpoint. The error is that of making its body.
+func New(hook *pb.Webhook, ev *pb.Event, part format.Part) (*pb.OwedDelivery, error) {
+	body, err := part.Body(hook)
+	if err != nil {
+		return nil, fmt.Errorf("owed: body: %w", err)
 	}
+	return &pb.OwedDelivery{
+		Id: ID(ev.GetId(), hook.GetId(), part.Name), WebhookId: hook.GetId(), InstanceId: ev.GetInstance().GetId(),
+		EventId: ev.GetId(), Kind: ev.GetKind(), Sequence: ev.GetSequence(), Attempt: ev.GetAttempt(),
+		ExpiresAt: part.Expires, Body: body, ContentType: part.MediaType, Part: part.Name,
+	}, nil
 }
 
 // messageID is the delivery's id for what its event made owed, and names the series

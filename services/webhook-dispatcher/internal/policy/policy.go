@@ -4,6 +4,7 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	"pairgate.dev/services/webhook-dispatcher/internal/retry"
@@ -14,8 +15,15 @@ import (
 type Policy struct {
 	// Timeout of one exchange.
 	Timeout time.Duration
+	// Success is the only status that says the receiver took the delivery; 0 for every 2xx.
+	Success int
+	// Final are statuses after which there is no other attempt.
+	Final []int
 	// Schedule of retries.
-	Schedule retry.Schedule
+	Schedule retry.Pauses
+	// Exact says that a lane pauses as long as Schedule says, whatever the receiver
+	// asks for, and that the endpoint never rests longer.
+	Exact bool
 	// Live is the schedule of what expires: short, its last pause repeated until the life is over.
 	Live retry.Schedule
 	// MaxAge is how long a delivery may be owed before it is given up untried.
@@ -62,15 +70,51 @@ type Verdict struct {
 	EndpointFault bool
 	// EndpointPause is how long every lane of the endpoint has to wait; 0 for none.
 	EndpointPause time.Duration
+	// MaxRest is the longest that the endpoint may rest because of this; 0 for the usual.
+	MaxRest time.Duration
 }
 
 // gonePause is the pause before an endpoint that said 410 is asked again, in
 // case the registry could not be told to disable it.
 const gonePause = time.Minute
 
+// GreenAPI is the policy of GREEN-API's webhooks: only 200 is success, and the same
+// notification is sent again every minute for a day. Nothing disables the endpoint.
+func GreenAPI() Policy {
+	return Policy{
+		Timeout:  180 * time.Second,
+		Success:  200,
+		Schedule: retry.Every(time.Minute),
+		Exact:    true,
+		MaxAge:   24 * time.Hour,
+	}
+}
+
+// Evolution is the policy of Evolution API's webhooks as its defaults are: ten attempts
+// over about twenty minutes, none after an answer that says the request is wrong.
+func Evolution() Policy {
+	return Policy{
+		Timeout:  30 * time.Second,
+		Final:    []int{400, 401, 403, 404, 422},
+		Schedule: retry.Backoff{Attempts: 10, Initial: 5 * time.Second, Double: true, Max: 300 * time.Second, Jitter: 0.2},
+		Exact:    true,
+		MaxAge:   72 * time.Hour,
+	}
+}
+
+// Classify returns the result as this policy sees it: a status that is no success here
+// is an error of the status.
+func (p Policy) Classify(res sender.Result) sender.Result {
+	if p.Success != 0 && res.OK() && res.StatusCode != p.Success {
+		res.Error = sender.ErrorStatus
+	}
+	return res
+}
+
 // Judge decides about attempt number n, from 1, of a delivery. expiring says
 // that it has a life; random, in [0,1), spreads the pause.
 func (p Policy) Judge(res sender.Result, n int, expiring bool, random float64) Verdict {
+	res = p.Classify(res)
 	switch {
 	case res.OK():
 		return Verdict{Kind: Delivered}
@@ -82,8 +126,17 @@ func (p Policy) Judge(res sender.Result, n int, expiring bool, random float64) V
 	}
 	pause, ok := p.pause(n, expiring, random)
 	v := Verdict{Kind: Retry, Pause: pause, EndpointFault: endpointFault(res)}
-	if !ok {
+	if !ok || slices.Contains(p.Final, res.StatusCode) {
 		v.Kind = GiveUp
+	}
+	if p.Exact {
+		v.MaxRest = max(pause, time.Second)
+		if v.Kind == Retry {
+			v.Pause = pause
+		} else {
+			v.Pause = 0
+		}
+		return v
 	}
 	switch res.StatusCode {
 	case 429, 503:

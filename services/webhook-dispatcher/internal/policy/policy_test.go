@@ -47,3 +47,50 @@ func TestJudge(t *testing.T) {
 		})
 	}
 }
+
+func TestJudgeInTheWordsOfOtherProducts(t *testing.T) {
+	status := func(code int) sender.Result {
+		r := sender.Result{StatusCode: code, Error: sender.ErrorStatus, RetryAfter: time.Hour}
+		if code < 300 {
+			r.Error = sender.ErrorNone
+		}
+		return r
+	}
+	timeout := sender.Result{Error: sender.ErrorTimeout}
+	const s, m = time.Second, time.Minute
+	green, evolution := policy.GreenAPI(), policy.Evolution()
+	for _, c := range []struct {
+		name  string
+		rules policy.Policy
+		res   sender.Result
+		n     int
+		want  policy.Verdict
+	}{
+		{"GreenTaken", green, status(200), 1, policy.Verdict{Kind: policy.Delivered}},
+		{"GreenOnly200", green, status(201), 1, policy.Verdict{Kind: policy.Retry, Pause: m, MaxRest: m}},
+		{"GreenNoContent", green, status(204), 5000, policy.Verdict{Kind: policy.Retry, Pause: m, MaxRest: m}},
+		{"GreenNeverDisabled", green, status(410), 9, policy.Verdict{Kind: policy.Retry, Pause: m, MaxRest: m}},
+		{"GreenTooMany", green, status(429), 1, policy.Verdict{Kind: policy.Retry, Pause: m, MaxRest: m}},
+		{"GreenDown", green, status(503), 40, policy.Verdict{Kind: policy.Retry, Pause: m, MaxRest: m, EndpointFault: true}},
+		{"GreenTimeout", green, timeout, 2, policy.Verdict{Kind: policy.Retry, Pause: m, MaxRest: m, EndpointFault: true}},
+		{"EvolutionTaken", evolution, status(204), 1, policy.Verdict{Kind: policy.Delivered}},
+		{"EvolutionFirst", evolution, status(500), 1, policy.Verdict{Kind: policy.Retry, Pause: 5 * s, MaxRest: 5 * s, EndpointFault: true}},
+		{"EvolutionLast", evolution, status(500), 9, policy.Verdict{Kind: policy.Retry, Pause: 300 * s, MaxRest: 300 * s, EndpointFault: true}},
+		{"EvolutionExhausted", evolution, timeout, 10, policy.Verdict{Kind: policy.GiveUp, MaxRest: s, EndpointFault: true}},
+		{"EvolutionGone", evolution, status(410), 2, policy.Verdict{Kind: policy.Retry, Pause: 10 * s, MaxRest: 10 * s}},
+		{"EvolutionWrongRequest", evolution, status(404), 1, policy.Verdict{Kind: policy.GiveUp, MaxRest: 5 * s}},
+		{"EvolutionRedirect", evolution, sender.Result{StatusCode: 302, Error: sender.ErrorRedirect}, 1, policy.Verdict{Kind: policy.Retry, Pause: 5 * s, MaxRest: 5 * s}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := c.rules.Judge(c.res, c.n, false, 0.5); got != c.want {
+				t.Fatalf("got %+v, want %+v", got, c.want)
+			}
+		})
+	}
+	if green.Timeout != 180*s || green.MaxAge != 24*time.Hour || green.DisableOnGone || evolution.Timeout != 30*s || evolution.DisableOnGone {
+		t.Error("another policy")
+	}
+	if res := green.Classify(status(201)); res.OK() {
+		t.Error("201 is taken for a success in the log of attempts")
+	}
+}

@@ -15,6 +15,13 @@ import (
 // MaxRetryAfter is the longest pause that a receiver can ask for.
 const MaxRetryAfter = 24 * time.Hour
 
+// Pauses says how long to wait after a failed attempt.
+type Pauses interface {
+	// Pause returns how long to wait after the given number of failed attempts, 1 or
+	// more; ok is false when there is to be no other attempt. random is in [0,1).
+	Pause(failed int, random float64) (d time.Duration, ok bool)
+}
+
 // Schedule is the pauses between attempts: the n-th pause follows the n-th
 // failure, so there is one attempt more than pauses.
 type Schedule []time.Duration

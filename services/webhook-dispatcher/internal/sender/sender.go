@@ -124,17 +124,32 @@ type Request struct {
 	URL string
 	// ID is the delivery's: the same at every attempt.
 	ID string
-	// Keys that it is signed with, newest first; at least one.
+	// Keys that it is signed with, newest first; none for a webhook without a signature.
 	Keys []signature.Key
 	// ContentType; application/json when empty.
 	ContentType string
 	// Header holds the endpoint's own headers; the reserved ones win over them.
 	Header map[string]string
+	// UserAgent; that of the sender when empty.
+	UserAgent string
 	// TraceParent of the event; may be empty.
 	TraceParent string
 	Body        []byte
 	// Timeout of the whole exchange; DefaultTimeout when 0.
 	Timeout time.Duration
+}
+
+// SetHeader sets a header of the request in place of any that differs in case only.
+func (r *Request) SetHeader(name, value string) {
+	for given := range r.Header {
+		if strings.EqualFold(given, name) {
+			delete(r.Header, given)
+		}
+	}
+	if r.Header == nil {
+		r.Header = map[string]string{}
+	}
+	r.Header[name] = value
 }
 
 // Result is what came of one attempt.
@@ -213,9 +228,14 @@ func (s *Sender) setHeaders(req *http.Request, r Request, at time.Time) {
 	}
 	req.Header.Set("Content-Type", mediaType)
 	req.Header.Set("User-Agent", s.userAgent)
+	if r.UserAgent != "" {
+		req.Header.Set("User-Agent", r.UserAgent)
+	}
 	req.Header.Set(signature.HeaderID, r.ID)
 	req.Header.Set(signature.HeaderTimestamp, strconv.FormatInt(at.Unix(), 10))
-	req.Header.Set(signature.HeaderSignature, signature.Sign(r.Keys, r.ID, at, r.Body))
+	if len(r.Keys) > 0 {
+		req.Header.Set(signature.HeaderSignature, signature.Sign(r.Keys, r.ID, at, r.Body))
+	}
 	if r.TraceParent != "" {
 		req.Header.Set(headerTraceParent, r.TraceParent)
 	}
