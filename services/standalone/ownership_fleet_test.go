@@ -27,13 +27,14 @@ import (
 // patience is how long anything may take on a machine that is busy with other things.
 const patience = 60 * time.Second
 
-// fleet is instances of the simulated messenger, and worker processes that share them.
+// fleet is instances of one messenger, and worker processes that share them.
 type fleet struct {
-	t    *testing.T
-	conn *bus.Conn
-	lab  *labclient.Client
-	env  map[string]string
-	dirs map[string]string
+	t        *testing.T
+	provider instance.Provider
+	conn     *bus.Conn
+	lab      *labclient.Client
+	env      map[string]string
+	dirs     map[string]string
 
 	history *history
 	ids     []instance.ID
@@ -41,9 +42,10 @@ type fleet struct {
 	linked map[instance.ID]bool
 }
 
-// newFleet starts the lab and the registry. nats says how programs reach NATS.
-func newFleet(t *testing.T, conn *bus.Conn, nats map[string]string) *fleet {
-	f := &fleet{t: t, conn: conn, dirs: map[string]string{}, history: newHistory(), linked: map[instance.ID]bool{}}
+// newFleet starts the lab and the registry. env says how programs reach NATS, and
+// what is particular to the messenger: without WhatsApp, workers need no database to share.
+func newFleet(t *testing.T, conn *bus.Conn, provider instance.Provider, env map[string]string) *fleet {
+	f := &fleet{t: t, provider: provider, conn: conn, dirs: map[string]string{}, history: newHistory(), linked: map[instance.ID]bool{}}
 	lab := e2e.Start(t, binaries.Build(t, "lab"), []string{"--control-addr", "127.0.0.1:0", "--data-dir", t.TempDir()}, nil)
 	address := func(prefix string) string {
 		line := lab.Await("the line "+prefix, func(line string) bool { return strings.HasPrefix(line, prefix) })
@@ -51,10 +53,10 @@ func newFleet(t *testing.T, conn *bus.Conn, nats map[string]string) *fleet {
 	}
 	f.lab = labclient.New(address("control http://"))
 	t.Cleanup(f.lab.Close)
-	f.env = map[string]string{"PAIRGATE_MASTER_KEY": seal.NewMasterKey().Reveal(), "PAIRGATE_SIMULATED_ENDPOINT": address("simulated "),
-		// Without WhatsApp workers need no database to share.
-		"PAIRGATE_PROVIDERS": "simulated"}
-	maps.Copy(f.env, nats)
+	f.env = map[string]string{"PAIRGATE_MASTER_KEY": seal.NewMasterKey().Reveal(), "PAIRGATE_PROVIDERS": string(provider),
+		"PAIRGATE_SIMULATED_ENDPOINT": address("simulated "), "PAIRGATE_WHATSAPP_ENDPOINT": address("whatsapp "),
+		"PAIRGATE_WHATSAPP_NOISE_ROOT": address("whatsapp-noise-root ")}
+	maps.Copy(f.env, env)
 	registry := e2e.Start(t, binaries.Build(t, "instance-registry"), nil, f.with(nil))
 	registry.AwaitLine("serving")
 	f.follow()
@@ -162,7 +164,7 @@ func (f *fleet) create(n int) {
 	f.forEach("created", n, func(ctx context.Context, i int) error {
 		reply := &pb.CreateInstanceReply{}
 		err := bus.Request(ctx, f.conn, bus.SubjectInstancesCreate, &pb.CreateInstanceRequest{Name: fmt.Sprintf("instance %d", i),
-			Provider: string(instance.Simulated), QrTimeout: 1800}, reply)
+			Provider: string(f.provider), QrTimeout: 1800}, reply)
 		f.ids[i] = instance.ID(reply.GetInstance().GetId())
 		return err
 	})
@@ -185,12 +187,15 @@ func (f *fleet) restart() {
 	})
 }
 
+// phoneOf is the number of the phone that links instance i.
+func phoneOf(i int) string { return fmt.Sprintf("1555%07d", i) }
+
 // link lets a phone each scan the codes of the first n instances.
 func (f *fleet) link(n int) {
 	f.t.Helper()
 	f.forEach("linked", n, func(ctx context.Context, i int) error {
-		phone := fmt.Sprintf("1555%07d", i)
-		if _, err := f.lab.AddAccount(ctx, labapi.NewAccount{Provider: string(instance.Simulated), Phone: phone}); err != nil {
+		phone := phoneOf(i)
+		if _, err := f.lab.AddAccount(ctx, labapi.NewAccount{Provider: string(f.provider), Phone: phone}); err != nil {
 			return err
 		}
 		for scanned := ""; ; {

@@ -36,7 +36,7 @@ func TestTwoWorkersShareInstancesInACluster(t *testing.T) {
 }
 
 func shareInstances(t *testing.T, conn *bus.Conn, nats map[string]string, instances, links int) {
-	f := newFleet(t, conn, nats)
+	f := newFleet(t, conn, instance.Simulated, nats)
 	// A worker that is alone takes every partition, and gives some to later ones only
 	// after a while. One that goes in good order lets two others share at once.
 	first := f.worker("first", nil)
