@@ -20,6 +20,10 @@ const (
 	closeGrace = 100 * time.Millisecond
 	// restartGrace is how long a client that was just linked has to come again.
 	restartGrace = 5 * time.Second
+	// roundTrip is what lies between the handshake and the first stanza of a server that
+	// closes right behind it, as on every network: within it, clients are still making
+	// their connection, and nothing says that a server was ever so fast.
+	roundTrip = 10 * time.Millisecond
 )
 
 // conn is the connection of one client. Its fields below gone are guarded by the
@@ -149,6 +153,7 @@ func (c *conn) send(n binary.Node) {
 		_ = c.nc.Close()
 		return
 	}
+	first := c.heard == 1
 	c.heard++
 	stanza, err := binary.Marshal(n)
 	if err != nil {
@@ -158,6 +163,8 @@ func (c *conn) send(n binary.Node) {
 	i := item{stanza: stanza}
 	if faults.SlowAnswersMs > 0 {
 		i.notBefore = time.Now().Add(time.Duration(faults.SlowAnswersMs) * time.Millisecond)
+	} else if first && faults.HostileClose {
+		i.notBefore = time.Now().Add(roundTrip)
 	}
 	if !c.out.push(i) {
 		// It reads too slowly.

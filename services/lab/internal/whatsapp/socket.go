@@ -47,6 +47,11 @@ func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
 
 // upgrade turns the request into a connection and serves it.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
+	faults := s.faults.Now()
+	if faults.UpgradeStatus != 0 {
+		http.Error(w, http.StatusText(faults.UpgradeStatus), faults.UpgradeStatus)
+		return
+	}
 	nc, ok := r.Context().Value(socketKey{}).(net.Conn)
 	if !ok {
 		http.Error(w, "no connection", http.StatusInternalServerError)
@@ -58,13 +63,8 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.wg.Done()
 	defer c.leave()
-	faults := s.faults.Now()
 	if faults.Silence {
 		<-r.Context().Done()
-		return
-	}
-	if faults.UpgradeStatus != 0 {
-		http.Error(w, http.StatusText(faults.UpgradeStatus), faults.UpgradeStatus)
 		return
 	}
 	// Any origin may come: what the Origin header says is no proof of anything here.
