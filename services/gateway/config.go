@@ -21,6 +21,8 @@ type Config struct {
 	RateLimit int         `env:"PAIRGATE_RATE_LIMIT" envDefault:"100" check:"nonnegative" desc:"Requests per second and token on the native API, bursts of twice that; 0 for no limit. Each gateway process counts for itself."`
 	// CORSOrigins are as browsers send them.
 	CORSOrigins []string `env:"PAIRGATE_CORS_ORIGINS" desc:"Origins whose pages may use the HTTP API from a browser, such as https://app.example.com, or * for all; none by default."`
+
+	GreenAPI GreenAPIConfig
 }
 
 // wantedAdminKey says what an admin key looks like.

@@ -77,6 +77,9 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	api := native.New(native.Options{Client: c, Log: deps.Log, AdminKey: cfg.AdminKey, Limiter: web.NewLimiter(cfg.RateLimit),
 		Metrics: metrics, Stopping: stopping})
 	api.Register(router)
+	green := greenAPI(cfg, deps.Bus, c, deps.Log, stopping)
+	green.Register(router)
+	defer func() { stop(); green.Wait() }()
 	page, err := console.New(console.Options{Client: c, Log: deps.Log, AdminKey: cfg.AdminKey, Metrics: metrics, Stopping: stopping})
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)

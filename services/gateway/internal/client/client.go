@@ -59,14 +59,15 @@ func (c *Client) Start() {
 	c.views.Instances.Ready()
 	c.views.Sessions.Ready()
 	c.views.Events.Ready()
+	c.views.Endpoints.Ready()
 }
 
-// Ready returns nil once instances and statuses are held. Just after a start it
+// Ready returns nil once instances, statuses and webhooks are held. Just after a start it
 // waits a moment for them; then the error is a problem with CodeUnavailable.
 func (c *Client) Ready(ctx context.Context) error {
 	timer := time.NewTimer(readyTimeout)
 	defer timer.Stop()
-	for _, ready := range []<-chan struct{}{c.views.Instances.Ready(), c.views.Sessions.Ready()} {
+	for _, ready := range []<-chan struct{}{c.views.Instances.Ready(), c.views.Sessions.Ready(), c.views.Endpoints.Ready()} {
 		select {
 		case <-ready:
 			continue
