@@ -42,6 +42,7 @@ func pair(t *testing.T, d *store.Device, container []byte) ([]byte, error) {
 	t.Helper()
 	jid := types.JID{User: "79001234567", Device: 1, Server: types.DefaultUserServer}
 	lid := types.JID{User: "1234", Device: 1, Server: types.HiddenUserServer}
+	//lint:ignore SA1019 the library's own judgement is what is wanted
 	err := whatsmeow.NewClient(d, nil).DangerousInternals().HandlePair(t.Context(), container, "1", "", "android", jid, lid)
 	if !errors.Is(err, whatsmeow.ErrNotConnected) {
 		return nil, err
@@ -128,8 +129,8 @@ func TestVerifyRefusesWrongAnswers(t *testing.T) {
 }
 
 func TestAccountsOfOneSeedAreOne(t *testing.T) {
-	if adv.NewAccount([32]byte{1}).Identity() != adv.NewAccount([32]byte{1}).Identity() ||
-		adv.NewAccount([32]byte{1}).Identity() == adv.NewAccount([32]byte{2}).Identity() {
+	one, again, other := adv.NewAccount([32]byte{1}), adv.NewAccount([32]byte{1}), adv.NewAccount([32]byte{2})
+	if one.Identity() != again.Identity() || one.Identity() == other.Identity() {
 		t.Error("the seed does not decide the identity")
 	}
 }
@@ -174,6 +175,7 @@ func TestRegistrationOfWhatsmeow(t *testing.T) {
 
 func TestParseQROfWhatsmeow(t *testing.T) {
 	d := device()
+	//lint:ignore SA1019 the library's own text is what is wanted
 	text := whatsmeow.NewClient(d, nil).DangerousInternals().MakeQRData([]byte("2@abc/d+e="), whatsmeow.PairClientChrome)
 	want := adv.QR{Ref: "2@abc/d+e=", Noise: *d.NoiseKey.Pub, Identity: *d.IdentityKey.Pub, Secret: [32]byte(d.AdvSecretKey), ClientType: "1"}
 	if !strings.HasPrefix(text, adv.LinkPrefix) {

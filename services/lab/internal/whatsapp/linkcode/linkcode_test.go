@@ -26,6 +26,12 @@ type companion struct {
 	wrapped             []byte
 }
 
+// finished is what a companion makes of an attempt.
+type finished struct {
+	companion             companion
+	phone, shared, random []byte
+}
+
 func key(t testing.TB) *ecdh.PrivateKey {
 	t.Helper()
 	k, err := ecdh.X25519().GenerateKey(rand.Reader)
@@ -56,16 +62,27 @@ func newCompanion(t testing.TB) companion {
 	return c
 }
 
-// finish makes the key bundle for the phone, with change made to its content, and the ADV secret.
-func (c companion) finish(wrapped, phone []byte, change func([]byte) []byte) (bundle, secret []byte) {
-	shared := agree(c.ephemeral, crypt(wrapped[:32], wrapped[32:48], wrapped[48:]))
-	salt, nonce, random := bytes.Repeat([]byte{6}, 32), bytes.Repeat([]byte{7}, 12), bytes.Repeat([]byte{8}, 32)
-	content := slices.Concat(c.identity.PublicKey().Bytes(), phone, random)
-	sealed, _ := gcmutil.Encrypt(hkdfutil.SHA256(shared, salt, []byte("link_code_pairing_key_bundle_encryption_key"), 32), nonce, change(content), nil)
-	return slices.Concat(salt, nonce, sealed), hkdfutil.SHA256(slices.Concat(shared, agree(c.identity, phone), random), nil, []byte("adv_secret"), 32)
+func (c companion) finish(attempt *linkcode.Attempt) finished {
+	wrapped := attempt.WrappedEphemeral()
+	return finished{c, attempt.Identity(), agree(c.ephemeral, crypt(wrapped[:32], wrapped[32:48], wrapped[48:])), bytes.Repeat([]byte{8}, 32)}
 }
 
-func same(b []byte) []byte { return b }
+func (f finished) content() []byte {
+	return slices.Concat(f.companion.identity.PublicKey().Bytes(), f.phone, f.random)
+}
+
+// bundle is the key bundle for the phone, with this content.
+func (f finished) bundle(content []byte) []byte {
+	salt, nonce := bytes.Repeat([]byte{6}, 32), bytes.Repeat([]byte{7}, 12)
+	key := hkdfutil.SHA256(f.shared, salt, []byte("link_code_pairing_key_bundle_encryption_key"), 32)
+	sealed, _ := gcmutil.Encrypt(key, nonce, content, nil)
+	return slices.Concat(salt, nonce, sealed)
+}
+
+// secret is the ADV secret.
+func (f finished) secret() []byte {
+	return hkdfutil.SHA256(slices.Concat(f.shared, agree(f.companion.identity, f.phone), f.random), nil, []byte("adv_secret"), 32)
+}
 
 func TestBothSidesGetOneSecret(t *testing.T) {
 	c, phone := newCompanion(t), key(t)
@@ -76,9 +93,10 @@ func TestBothSidesGetOneSecret(t *testing.T) {
 	if len(attempt.WrappedEphemeral()) != linkcode.WrappedSize || !bytes.Equal(attempt.Identity(), phone.PublicKey().Bytes()) {
 		t.Error("what goes to the device is malformed")
 	}
-	bundle, want := c.finish(attempt.WrappedEphemeral(), attempt.Identity(), same)
+	done := c.finish(attempt)
+	bundle := done.bundle(done.content())
 	got, err := attempt.Finish(bundle, c.identity.PublicKey().Bytes())
-	if err != nil || !bytes.Equal(got[:], want) {
+	if err != nil || !bytes.Equal(got[:], done.secret()) {
 		t.Errorf("secrets differ, or %v", err)
 	}
 
@@ -99,8 +117,7 @@ func TestBothSidesGetOneSecret(t *testing.T) {
 		"another phone": func(b []byte) []byte { b[40] ^= 1; return b },
 		"short content": func(b []byte) []byte { return b[:95] },
 	} {
-		bundle, _ := c.finish(attempt.WrappedEphemeral(), attempt.Identity(), change)
-		if _, err := attempt.Finish(bundle, c.identity.PublicKey().Bytes()); !errors.Is(err, linkcode.ErrMessage) {
+		if _, err := attempt.Finish(done.bundle(change(done.content())), c.identity.PublicKey().Bytes()); !errors.Is(err, linkcode.ErrMessage) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -112,20 +129,20 @@ func TestAWrongCodeIsToldApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bundle, _ := c.finish(attempt.WrappedEphemeral(), attempt.Identity(), same)
-	if _, err := attempt.Finish(bundle, c.identity.PublicKey().Bytes()); !errors.Is(err, linkcode.ErrWrongCode) {
+	done := c.finish(attempt)
+	if _, err := attempt.Finish(done.bundle(done.content()), c.identity.PublicKey().Bytes()); !errors.Is(err, linkcode.ErrWrongCode) {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestAnswerRefuses(t *testing.T) {
-	c := newCompanion(t)
+	wrapped := make([]byte, linkcode.WrappedSize)
 	for _, typed := range []string{"", "ABCD123", "ABCD12345", "ABCD123O", "ABCD1230", "АBCD123"} {
-		if _, err := linkcode.Answer(typed, c.wrapped, key(t)); !errors.Is(err, linkcode.ErrCode) {
+		if _, err := linkcode.Answer(typed, wrapped, key(t)); !errors.Is(err, linkcode.ErrCode) {
 			t.Errorf("%q: %v", typed, err)
 		}
 	}
-	if _, err := linkcode.Answer(code, c.wrapped[1:], key(t)); !errors.Is(err, linkcode.ErrMessage) {
+	if _, err := linkcode.Answer(code, wrapped[1:], key(t)); !errors.Is(err, linkcode.ErrMessage) {
 		t.Errorf("%v", err)
 	}
 }
@@ -145,14 +162,11 @@ func FuzzNormalize(f *testing.F) {
 }
 
 func FuzzFinish(f *testing.F) {
-	c, phone := newCompanion(f), key(f)
-	attempt, err := linkcode.Answer(code, c.wrapped, phone)
+	attempt, err := linkcode.Answer(code, make([]byte, linkcode.WrappedSize), key(f))
 	if err != nil {
 		f.Fatal(err)
 	}
-	bundle, _ := c.finish(attempt.WrappedEphemeral(), attempt.Identity(), same)
-	identity := c.identity.PublicKey().Bytes()
-	f.Add(bundle[:60], identity)
+	f.Add(make([]byte, 32+12+96+16), key(f).PublicKey().Bytes())
 	f.Add([]byte{}, []byte{})
 	f.Fuzz(func(t *testing.T, bundle, identity []byte) {
 		if _, err := attempt.Finish(bundle, identity); err == nil {
