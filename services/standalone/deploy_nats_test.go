@@ -19,6 +19,7 @@ import (
 
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/bus/bustest"
+	"pairgate.dev/pkg/instance"
 	"pairgate.dev/services/standalone/internal/e2e"
 )
 
@@ -208,7 +209,7 @@ func TestServicesDoTheirJobWithTheRightsOfTheDeployment(t *testing.T) {
 				t.Fatalf("another service asks for a list of instances: %v", err)
 			}
 			askAboutDeliveries(t, d, client)
-			mainJob(t, d)
+			mainJob(t, d, instance.Simulated)
 			if _, err := events.NextMsg(5 * time.Second); err != nil {
 				t.Errorf("another service hears no event: %v", err)
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/makiuchi-d/gozxing"
 	"github.com/makiuchi-d/gozxing/qrcode"
 
+	"pairgate.dev/pkg/instance"
 	"pairgate.dev/services/lab/labapi"
 	"pairgate.dev/services/standalone/internal/e2e"
 )
@@ -42,18 +43,31 @@ func decode(t *testing.T, picture []byte) string {
 	return result.GetText()
 }
 
-// addPhone makes an account in the lab.
+// addPhone makes an account of the simulated messenger in the lab.
 func addPhone(t *testing.T, d *e2e.Deployment, phone string) {
 	t.Helper()
-	if _, err := d.Lab.AddAccount(t.Context(), labapi.NewAccount{Provider: "simulated", Phone: phone, Name: "Ann"}); err != nil {
+	addPhoneOf(t, d, instance.Simulated, phone)
+}
+
+// addPhoneOf makes an account in the lab.
+func addPhoneOf(t *testing.T, d *e2e.Deployment, messenger instance.Provider, phone string) {
+	t.Helper()
+	if _, err := d.Lab.AddAccount(t.Context(), labapi.NewAccount{Provider: string(messenger), Phone: phone, Name: "Ann"}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// create makes an instance with a webhook and returns the answer.
+// create makes an instance of the simulated messenger, with a webhook unless
+// receiver is nil, and returns the answer.
 func create(t *testing.T, d *e2e.Deployment, name string, receiver *e2e.Receiver) map[string]any {
 	t.Helper()
-	body := map[string]any{"name": name, "provider": "simulated"}
+	return createOf(t, d, instance.Simulated, name, receiver)
+}
+
+// createOf is create for an instance of any messenger.
+func createOf(t *testing.T, d *e2e.Deployment, messenger instance.Provider, name string, receiver *e2e.Receiver) map[string]any {
+	t.Helper()
+	body := map[string]any{"name": name, "provider": messenger}
 	if receiver != nil {
 		body["webhooks"] = []any{map[string]any{"url": receiver.URL()}}
 	}
@@ -76,16 +90,18 @@ func link(t *testing.T, d *e2e.Deployment, name, phone string) map[string]any {
 
 func TestMainJob(t *testing.T) {
 	for name, deploy := range map[string]e2e.Deploy{"one process": e2e.One, "five processes": e2e.Five} {
-		t.Run(name, func(t *testing.T) { mainJob(t, deploy(t, &binaries)) })
+		for _, messenger := range []instance.Provider{instance.Simulated, instance.WhatsApp} {
+			t.Run(name+" "+string(messenger), func(t *testing.T) { mainJob(t, deploy(t, &binaries), messenger) })
+		}
 	}
 }
 
 // mainJob is the way of an instance from its creation to its deletion.
-func mainJob(t *testing.T, d *e2e.Deployment) {
+func mainJob(t *testing.T, d *e2e.Deployment, messenger instance.Provider) {
 	const phone = "15550100011"
 	receiver := e2e.NewReceiver(t)
-	addPhone(t, d, phone)
-	created := create(t, d, "shop", receiver)
+	addPhoneOf(t, d, messenger, phone)
+	created := createOf(t, d, messenger, "shop", receiver)
 	secret := created["webhooks"].([]any)[0].(map[string]any)["secret"].(string)
 	token := created["token"].(string)
 

@@ -19,6 +19,7 @@ var (
 	pictures  = flag.String("pictures", "", "file with the output of the benchmarks of the package picture")
 	instances = flag.Int("instances", 10_000, "idle instances whose memory and start-up are measured")
 	pairing   = flag.Int("pairing", 1000, "instances that pair at once")
+	sessions  = flag.Int("sessions", 1000, "WhatsApp sessions whose memory is measured, and that are cut off at once")
 	each      = flag.Duration("each", 3*time.Second, "how long each side of a comparison of rates is measured")
 )
 
@@ -26,6 +27,9 @@ var binaries e2e.Binaries
 
 // TestMain prints what was measured, also when a measurement failed.
 func TestMain(m *testing.M) {
+	if job := os.Getenv(bareVariable); job != "" {
+		beBare(job)
+	}
 	flag.Parse()
 	code := m.Run()
 	binaries.Remove()

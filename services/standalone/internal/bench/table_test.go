@@ -29,8 +29,9 @@ type row struct {
 
 // table is what has been measured. Rows are printed in the order of measurement.
 type table struct {
-	mu   sync.Mutex
-	rows []row
+	mu     sync.Mutex
+	rows   []row
+	charts []string
 }
 
 var results table
@@ -60,7 +61,31 @@ func (t *table) String() string {
 			b.WriteString("|---|---|---|---|---|---|\n")
 		}
 	}
+	for _, c := range t.charts {
+		b.WriteString("\n" + c)
+	}
 	return b.String()
+}
+
+// chart adds a histogram of times, a line for each second.
+func (t *table) chart(title string, times []time.Duration) {
+	var seconds []int
+	for _, d := range times {
+		n := max(int(d/time.Second), 0)
+		for len(seconds) <= n {
+			seconds = append(seconds, 0)
+		}
+		seconds[n]++
+	}
+	most := slices.Max(seconds)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s:\n\n", title)
+	for n, count := range seconds {
+		fmt.Fprintf(&b, "    %3d s %4d %s\n", n, count, strings.Repeat("#", (count*60+most-1)/most))
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.charts = append(t.charts, b.String())
 }
 
 // load is that of the machine before this run added to it.

@@ -99,7 +99,7 @@ type creation struct{ id, number, secret string }
 
 func (c *client) create(ctx context.Context, name, webhook string) (creation, error) {
 	answer, err := c.ok(ctx, http.MethodPost, "/v1/instances", map[string]any{
-		"name": name, "provider": "simulated", "webhooks": []any{map[string]any{"url": webhook}},
+		"name": name, "provider": "whatsapp", "webhooks": []any{map[string]any{"url": webhook}},
 	})
 	if err != nil {
 		return creation{}, err

@@ -116,8 +116,8 @@ func show(ctx context.Context, running standalone.Running, o Options) error {
 	world := labclient.New(running.LabControl)
 	defer world.Close()
 
-	say("1. A phone with a messenger account comes into being in the lab.")
-	if _, err := world.AddAccount(ctx, labapi.NewAccount{Provider: "simulated", Phone: phone, Name: "Ann Demo"}); err != nil {
+	say("1. A phone with a WhatsApp account comes into being in the lab.")
+	if _, err := world.AddAccount(ctx, labapi.NewAccount{Provider: "whatsapp", Phone: phone, Name: "Ann Demo"}); err != nil {
 		return fmt.Errorf("the lab did not make an account: %w", err)
 	}
 	say("2. POST /v1/instances, with a webhook to %s", receiver.url())

@@ -20,6 +20,8 @@ type Relay struct {
 	// change is signalled when held or closed changes, and when a direction has read something.
 	change          *sync.Cond
 	held, recording bool
+	// lost counts Drops; a connection of before the last one passes nothing more.
+	lost int
 	// sent is what programs have sent while held, heard what the server has sent since.
 	sent, heard bytes.Buffer
 }
@@ -55,6 +57,20 @@ func (r *Relay) Release() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.held = false
+	r.change.Broadcast()
+}
+
+// Drop ends every connection and loses what was held up on them. Later
+// connections are not held up.
+func (r *Relay) Drop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lost++
+	r.held = false
+	for c := range r.conns {
+		_ = c.Close()
+	}
+	clear(r.conns)
 	r.change.Broadcast()
 }
 
@@ -110,6 +126,9 @@ func (r *Relay) keep(conns ...net.Conn) bool {
 func (r *Relay) pass(from, to net.Conn, up bool) {
 	var waiting bytes.Buffer
 	over := false
+	r.mu.Lock()
+	lost := r.lost
+	r.mu.Unlock()
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		chunk := make([]byte, 64<<10)
@@ -133,12 +152,12 @@ func (r *Relay) pass(from, to net.Conn, up bool) {
 	})
 	for {
 		r.mu.Lock()
-		for !r.closed && (up && r.held || waiting.Len() == 0 && !over) {
+		for !r.closed && r.lost == lost && (up && r.held || waiting.Len() == 0 && !over) {
 			r.change.Wait()
 		}
 		now := bytes.Clone(waiting.Bytes())
 		waiting.Reset()
-		end := r.closed || len(now) == 0 && over
+		end := r.closed || r.lost != lost || len(now) == 0 && over
 		r.mu.Unlock()
 		if end {
 			break
