@@ -1,12 +1,18 @@
 package lab_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"runtime"
+	"strings"
 	"testing"
 
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"pairgate.dev/services/lab"
 	"pairgate.dev/services/lab/labapi"
@@ -124,4 +130,54 @@ func TestWhatsAppAsksForAPasskey(t *testing.T) {
 			w.reconnect()
 		})
 	}
+}
+
+// Decision: what the phones' and the messenger's log says names no number, code or key.
+func TestWhatsAppLogShowsNoSecret(t *testing.T) {
+	var out bytes.Buffer
+	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewDevelopmentEncoderConfig()), zapcore.Lock(zapcore.AddSync(&out)), zapcore.DebugLevel))
+	l, c := startLab(t, lab.Config{}, lab.Deps{Log: log})
+	addWhatsApp(t, c, waPhone)
+	setFaults(t, c, labapi.Faults{PreKeyCount: 1})
+	w := newWADevice(t, l.Addrs())
+	w.connect()
+	code := awaitWA[*events.QR](w).Codes[0]
+	_ = c.EnterCode(t.Context(), waPhone, "ABCD-EFGH")
+	if err := c.ScanCode(t.Context(), waPhone, code); err != nil {
+		t.Fatal(err)
+	}
+	awaitWA[*events.PairSuccess](w)
+	w.reconnect()
+	if err := c.Unlink(t.Context(), waPhone); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ref, _, _ := strings.Cut(code, ",")
+	_, ref, _ = strings.Cut(ref, "#")
+	for name, secret := range map[string]string{"phone": waPhone, "reference": ref, "key": base64.StdEncoding.EncodeToString(w.device.NoiseKey.Pub[:])} {
+		if strings.Contains(out.String(), secret) {
+			t.Errorf("the log shows a %s", name)
+		}
+	}
+}
+
+func TestWhatsAppEndsWithItsLab(t *testing.T) {
+	l, c := startLab(t, lab.Config{}, lab.Deps{})
+	addWhatsApp(t, c, waPhone)
+	setFaults(t, c, labapi.Faults{PreKeyCount: 1})
+	online, waiting := newWADevice(t, l.Addrs()), newWADevice(t, l.Addrs())
+	online.link(c, waPhone)
+	waiting.connect()
+	awaitWA[*events.QR](waiting)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	awaitWA[*events.Disconnected](online)
+	awaitWA[*events.Disconnected](waiting)
+	waitFor(t, "every goroutine of the lab to end", func() bool {
+		buf := make([]byte, 4<<20)
+		return !strings.Contains(string(buf[:runtime.Stack(buf, true)]), "services/lab/internal/")
+	})
 }

@@ -21,6 +21,20 @@ const maxDevice = 255
 
 // login logs a linked device in. The caller holds the mutex.
 func (s *Server) login(c *conn, p payload) {
+	device, ok := s.find(p.user, p.device)
+	if pending, unwritten := s.unwritten[device.ID]; ok && unwritten {
+		// It lost the connection that linked it; what it is told must be on disk.
+		s.wg.Go(func() {
+			_ = pending.Wait() // that it failed is seen to where it was linked
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			delete(s.unwritten, device.ID)
+			if !c.over {
+				s.login(c, p)
+			}
+		})
+		return
+	}
 	if s.faults.Take(func(f *labapi.Faults) *int { return &f.RefusedLogins }) {
 		faults := s.faults.Now()
 		f := failure{reason: faults.LoginFailureReason, code: faults.LoginFailureCode, expire: time.Duration(faults.LoginFailureSeconds) * time.Second}
@@ -30,7 +44,6 @@ func (s *Server) login(c *conn, p payload) {
 		c.fail(f)
 		return
 	}
-	device, ok := s.find(p.user, p.device)
 	if !ok || !device.KeyIs(string(c.noise[:])) {
 		c.fail(failure{reason: failureLoggedOut})
 		return

@@ -21,6 +21,7 @@ import (
 	"pairgate.dev/services/lab/internal/accounts"
 	"pairgate.dev/services/lab/internal/codes"
 	"pairgate.dev/services/lab/internal/faults"
+	"pairgate.dev/services/lab/internal/journal"
 	"pairgate.dev/services/lab/internal/tally"
 	"pairgate.dev/services/lab/internal/whatsapp/noise"
 	"pairgate.dev/services/lab/labapi"
@@ -45,8 +46,10 @@ type Server struct {
 	// online has the connection of each device that is logged in.
 	online map[string]*conn
 	tally  tally.Tally
-	refs   codes.Index[*conn]
-	typed  typedCodes
+	// unwritten has the linked devices that are not on disk yet.
+	unwritten map[string]journal.Pending
+	refs      codes.Index[*conn]
+	typed     typedCodes
 	// compared has the codes that phones show for comparison, by phone.
 	compared map[string]string
 	// sent is what devices have sent, by device.
@@ -79,7 +82,7 @@ func Start(listener net.Listener, book *accounts.Book, f *faults.Switch, log *za
 	s := &Server{
 		listener: listener, served: make(chan error, 1), book: book, faults: f, log: log,
 		secret: secret, root: root, chain: chain,
-		conns: map[*conn]struct{}{}, online: map[string]*conn{}, tally: tally.Tally{},
+		conns: map[*conn]struct{}{}, online: map[string]*conn{}, tally: tally.Tally{}, unwritten: map[string]journal.Pending{},
 		refs: codes.NewIndex[*conn](), typed: newTypedCodes(), compared: map[string]string{}, sent: map[string][]labapi.Sent{},
 	}
 	s.http = &http.Server{
