@@ -35,7 +35,7 @@ const bareVariable = "PAIRGATE_BENCH_BARE"
 // bareJob is what such a process is told.
 type bareJob struct {
 	Control, WhatsApp, NoiseRoot, Dir string
-	Clients, AtOnce                   int
+	Clients                           int
 }
 
 // bareResult is what it has measured.
@@ -50,7 +50,24 @@ type bareClients struct {
 	bareResult
 }
 
-// startBare links as many clients, so many at once, and leaves them connected until
+// oneByOneThenMore calls link for each of n links: for the first alone, so that
+// times can be told, for the others a few at a time.
+func oneByOneThenMore(n int, link func(n int, alone bool) error) error {
+	alone := min(n, connects)
+	for i := range alone {
+		if err := link(i, true); err != nil {
+			return err
+		}
+	}
+	var group errgroup.Group
+	group.SetLimit(linksAtOnce)
+	for i := alone; i < n; i++ {
+		group.Go(func() error { return link(i, false) })
+	}
+	return group.Wait()
+}
+
+// startBare links as many clients and leaves them connected until
 // the test ends. idle is called when the process is up and has no client yet.
 func startBare(t *testing.T, job bareJob, idle func(*e2e.Process)) *bareClients {
 	t.Helper()
@@ -67,7 +84,7 @@ func startBare(t *testing.T, job bareJob, idle func(*e2e.Process)) *bareClients 
 		t.Fatal(err)
 	}
 	var failed string
-	line := p.Await("its result", func(line string) bool {
+	line := p.AwaitWithin(10*time.Minute, "its result", func(line string) bool {
 		if len(line) > 6 && line[:6] == "error " {
 			failed = line
 			return true
@@ -108,18 +125,15 @@ func beBare(text string) {
 		phones := labclient.New(job.Control)
 		var result bareResult
 		var mu sync.Mutex
-		var group errgroup.Group
-		group.SetLimit(job.AtOnce)
-		for n := range job.Clients {
-			group.Go(func() error {
-				qr, online, err := linkBare(job, store, phones, fmt.Sprintf("1777%07d", n))
+		if err := oneByOneThenMore(job.Clients, func(n int, alone bool) error {
+			qr, online, err := linkBare(job, store, phones, fmt.Sprintf("1777%07d", n))
+			if alone {
 				mu.Lock()
 				defer mu.Unlock()
 				result.FirstQR, result.Online = append(result.FirstQR, qr), append(result.Online, online)
-				return err
-			})
-		}
-		if err := group.Wait(); err != nil {
+			}
+			return err
+		}); err != nil {
 			return err
 		}
 		body, err := json.Marshal(result)

@@ -148,7 +148,13 @@ func (p *Process) Log() string { return strings.Join(p.tail(1<<30), "\n") }
 // program ends first or a minute has passed.
 func (p *Process) Await(what string, match func(line string) bool) string {
 	p.tb.Helper()
-	deadline := time.After(time.Minute)
+	return p.AwaitWithin(time.Minute, what, match)
+}
+
+// AwaitWithin is Await with another limit.
+func (p *Process) AwaitWithin(limit time.Duration, what string, match func(line string) bool) string {
+	p.tb.Helper()
+	deadline := time.After(limit)
 	for next := 0; ; {
 		p.mu.Lock()
 		lines, grown := p.lines, p.grown
@@ -163,7 +169,7 @@ func (p *Process) Await(what string, match func(line string) bool) string {
 		case <-p.done:
 			p.tb.Fatalf("%s ended before %s:\n%s", p.name, what, strings.Join(p.tail(20), "\n"))
 		case <-deadline:
-			p.tb.Fatalf("%s: no %s within a minute", p.name, what)
+			p.tb.Fatalf("%s: no %s within %v", p.name, what, limit)
 		}
 	}
 }
