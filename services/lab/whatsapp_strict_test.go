@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -182,5 +183,56 @@ func TestWhatsAppRefusesToRemoveAnotherDevice(t *testing.T) {
 	}
 	if got := devices(t, c, waPhone); len(got) != 1 {
 		t.Errorf("the phone shows %+v", got)
+	}
+}
+
+func TestWhatsAppRefusesAWrongPasskey(t *testing.T) {
+	l, c := startLab(t, lab.Config{}, lab.Deps{})
+	const other = "79001234568"
+	for _, phone := range []string{waPhone, other} {
+		if _, err := c.AddAccount(t.Context(), labapi.NewAccount{Provider: "whatsapp", Phone: phone, Passkey: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := newWADevice(t, l.Addrs())
+	w.connect()
+	if err := c.ScanCode(t.Context(), waPhone, awaitWA[*events.QR](w).Codes[0]); err != nil {
+		t.Fatal(err)
+	}
+	options, err := json.Marshal(awaitWA[*events.PairPasskeyRequest](w).PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AnswerPasskey(t.Context(), other, string(options)); reason(err) != labapi.ReasonPasskeyRefused {
+		t.Errorf("the passkey of another phone: %v", err)
+	}
+	if _, err := c.AnswerPasskey(t.Context(), waPhone, `{"rpId":"example.com"}`); reason(err) != labapi.ReasonPasskeyRefused {
+		t.Errorf("a challenge of another site: %v", err)
+	}
+	answer, err := c.AnswerPasskey(t.Context(), waPhone, string(options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var response types.WebAuthnResponse
+	if err := json.Unmarshal([]byte(answer), &response); err != nil {
+		t.Fatal(err)
+	}
+	forged := response
+	forged.Response.AuthenticatorData = append([]byte{}, response.Response.AuthenticatorData...)
+	forged.Response.AuthenticatorData[len(forged.Response.AuthenticatorData)-1]++
+	if err := w.client.SendPasskeyResponse(t.Context(), &forged); !errors.Is(err, whatsmeow.ErrIQNotAuthorized) {
+		t.Errorf("an answer that was changed: %v", err)
+	}
+	if err := w.client.SendPasskeyConfirmation(t.Context()); err == nil {
+		t.Error("confirmed without an answer")
+	}
+	if got := devices(t, c, waPhone); len(got) != 0 {
+		t.Errorf("the phone shows %+v", got)
+	}
+}
+
+func TestWhatsAppAddressIsChecked(t *testing.T) {
+	if _, err := lab.Start(t.Context(), lab.Config{WhatsAppAddr: "0.0.0.0:0", DataDir: t.TempDir()}, lab.Deps{}); err == nil {
+		t.Error("WhatsApp listens for the world")
 	}
 }

@@ -27,7 +27,7 @@ type Account struct {
 	Passkey   bool        `json:"passkey,omitempty"`
 	Banned    Restriction `json:"banned,omitzero"`
 	Suspended Restriction `json:"suspended,omitzero"`
-	// Numbers is the highest number that a WhatsApp device of the account ever had.
+	// Numbers is the number that a WhatsApp device of the account got last.
 	Numbers uint16 `json:"numbers,omitempty"`
 }
 
@@ -220,11 +220,30 @@ func (b *Book) Secret(name string) ([secretSize]byte, error) {
 	return [secretSize]byte(secret), pending.Wait()
 }
 
-// NextNumber takes a number for a WhatsApp device of the phone, which must exist: one
-// that no device of it ever had. It is on disk no later than what is queued after it.
-func (b *Book) NextNumber(phone string) uint16 {
-	a, _ := b.Update(phone, func(a *Account) { a.Numbers++ })
-	return a.Numbers
+// MaxNumber is the highest number of a WhatsApp device: what fits into its address.
+const MaxNumber = 255
+
+// NextNumber takes a number for a WhatsApp device of the phone, which must exist: after
+// the one that was taken last, and from 1 again after MaxNumber, one that no linked
+// device has. ok is false when there is none. It is on disk no later than what is
+// queued after it.
+func (b *Book) NextNumber(phone string) (number uint16, ok bool) {
+	used := map[uint16]bool{}
+	for _, d := range b.Devices(phone) {
+		if d.WhatsApp != nil {
+			used[d.WhatsApp.Number] = true
+		}
+	}
+	if len(used) >= MaxNumber {
+		return 0, false
+	}
+	a, _ := b.Update(phone, func(a *Account) {
+		a.Numbers = a.Numbers%MaxNumber + 1
+		for used[a.Numbers] {
+			a.Numbers = a.Numbers%MaxNumber + 1
+		}
+	})
+	return a.Numbers, true
 }
 
 // Edit changes a linked device in place; ok is false when there is none.

@@ -119,9 +119,15 @@ func (s *Server) startLink(c *conn, account accounts.Account) *link {
 func (s *Server) introduce(c *conn, secret [32]byte) {
 	l, registration := c.pairing.link, c.pairing.registration
 	phone := l.account.Phone
+	number, ok := s.book.NextNumber(phone)
+	if !ok {
+		l.fail(labapi.ReasonDeviceRefused, "The phone has as many devices as it can have.")
+		s.hangUpSilently(c)
+		return
+	}
 	device := accounts.Device{
 		ID: randomHex(8), Phone: phone, Name: registration.Props.GetOs(), KeyHash: accounts.HashKey(string(c.noise[:])),
-		WhatsApp: &accounts.WhatsApp{Number: s.book.NextNumber(phone), Registration: registration.ID, Identity: registration.Identity[:]},
+		WhatsApp: &accounts.WhatsApp{Number: number, Registration: registration.ID, Identity: registration.Identity[:]},
 	}
 	defect := s.faults.Now().PairingDefect
 	introduction, err := s.identity(phone).Introduce(registration.Identity, secret, uint32(device.WhatsApp.Number), time.Now(),
@@ -147,6 +153,8 @@ func (s *Server) introduce(c *conn, secret [32]byte) {
 		node("platform", binary.Attrs{"name": "android"}),
 	}
 	if l.account.Name != "" {
+		// Only business accounts have a name here. Others send theirs in an encrypted
+		// message, which this server does not emulate.
 		children = append(children, node("biz", binary.Attrs{"name": l.account.Name}))
 	}
 	c.ask(node("iq", binary.Attrs{"from": types.ServerJID, "type": "set", "xmlns": "md", "t": unixNow()}, node("pair-success", nil, children...)), func(r reply) {

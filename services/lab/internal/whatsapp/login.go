@@ -16,9 +16,6 @@ import (
 	"pairgate.dev/services/lab/labapi"
 )
 
-// maxDevice is the highest number of a device: what fits into an AD-JID.
-const maxDevice = 255
-
 // login logs a linked device in. The caller holds the mutex.
 func (s *Server) login(c *conn, p payload) {
 	device, ok := s.find(p.user, p.device)

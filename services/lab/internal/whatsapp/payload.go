@@ -10,6 +10,7 @@ import (
 	"go.mau.fi/whatsmeow/proto/waWa6"
 	"google.golang.org/protobuf/proto"
 
+	"pairgate.dev/services/lab/internal/accounts"
 	"pairgate.dev/services/lab/internal/whatsapp/adv"
 	"pairgate.dev/services/lab/labapi"
 )
@@ -38,7 +39,7 @@ func parsePayload(raw []byte) (payload, error) {
 	}
 	p := payload{version: labapi.Version{v.GetPrimary(), v.GetSecondary(), v.GetTertiary(), v.GetQuaternary()}}
 	if m.DevicePairingData == nil {
-		if m.Username == nil || m.GetDevice() == 0 || m.GetDevice() > maxDevice || !m.GetPassive() {
+		if m.Username == nil || m.GetDevice() == 0 || m.GetDevice() > accounts.MaxNumber || !m.GetPassive() {
 			return payload{}, fmt.Errorf("%w: neither a registration nor a login", errPayload)
 		}
 		p.user, p.device = strconv.FormatUint(m.GetUsername(), 10), uint16(m.GetDevice())
