@@ -16,7 +16,7 @@ import (
 func generate(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "secrets")
-	if err := secrets.Generate(dir, []string{"localhost"}); err != nil {
+	if err := secrets.Generate(dir, []string{"localhost"}, []string{"postgres"}); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"encoding/json"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,6 +55,8 @@ type composeService struct {
 	} `json:"healthcheck"`
 	Init            bool           `json:"init"`
 	ReadOnly        bool           `json:"read_only"`
+	User            string         `json:"user"`
+	Tmpfs           []string       `json:"tmpfs"`
 	CapDrop         []string       `json:"cap_drop"`
 	SecurityOpt     []string       `json:"security_opt"`
 	Restart         string         `json:"restart"`
@@ -88,6 +91,9 @@ func readCompose(t *testing.T) compose {
 	return c
 }
 
+// postgres is the one image that is not built from this repository.
+const postgres = "postgres:17"
+
 func TestComposeFileIsWhole(t *testing.T) {
 	c := readCompose(t)
 	made := generate(t)
@@ -102,10 +108,15 @@ func TestComposeFileIsWhole(t *testing.T) {
 	kinds := map[string]int{}
 	for name, s := range c.Services {
 		t.Run(name, func(t *testing.T) {
-			checkImage(t, s.Image)
-			checkProgram(t, s.Build.Args["PROGRAM"])
-			if "pairgate-"+s.Build.Args["PROGRAM"] != s.Image || !exists(s.Build.Dockerfile) {
-				t.Errorf("image %s is built as %s by %s", s.Image, s.Build.Args["PROGRAM"], s.Build.Dockerfile)
+			data := "/data"
+			if s.Image == postgres {
+				data = "/var/lib/postgresql/data"
+			} else {
+				checkImage(t, s.Image)
+				checkProgram(t, s.Build.Args["PROGRAM"])
+				if "pairgate-"+s.Build.Args["PROGRAM"] != s.Image || !exists(s.Build.Dockerfile) {
+					t.Errorf("image %s is built as %s by %s", s.Image, s.Build.Args["PROGRAM"], s.Build.Dockerfile)
+				}
 			}
 			kinds[s.Build.Args["PROGRAM"]]++
 			if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || len(s.SecurityOpt) != 1 || s.Restart == "" {
@@ -128,7 +139,7 @@ func TestComposeFileIsWhole(t *testing.T) {
 					if !exists(source) || !strings.HasSuffix(target, ":ro") {
 						t.Errorf("mounts %s", v)
 					}
-				case !declared || target != "/data":
+				case !declared || target != data:
 					t.Errorf("mounts %s", v)
 				}
 			}
@@ -147,7 +158,7 @@ func TestComposeFileIsWhole(t *testing.T) {
 			checkComposeRole(t, name, s, made)
 		})
 	}
-	want := map[string]int{"nats-server": 3, "provision": 1, "instance-registry": 1, "session-worker": 2, "qr-renderer": 1, "webhook-dispatcher": 1, "gateway": 2}
+	want := map[string]int{"": 1, "nats-server": 3, "provision": 1, "instance-registry": 1, "session-worker": 2, "qr-renderer": 1, "webhook-dispatcher": 1, "gateway": 2}
 	if !maps.Equal(kinds, want) {
 		t.Errorf("runs %v, want %v", kinds, want)
 	}
@@ -157,6 +168,12 @@ func TestComposeFileIsWhole(t *testing.T) {
 func checkComposeRole(t *testing.T, name string, s composeService, made string) {
 	t.Helper()
 	program := s.Build.Args["PROGRAM"]
+	if s.Image == postgres {
+		if name != "postgres" || s.User != "postgres" || s.Healthcheck == nil || len(s.Tmpfs) == 0 || len(s.Ports) > 0 {
+			t.Errorf("runs as %q with the ports %v", s.User, s.Ports)
+		}
+		return
+	}
 	if program == "nats-server" {
 		if s.Environment["NATS_NODE"] != name || !strings.Contains(s.Environment["NATS_ROUTES"], "tls://"+name+":6222") {
 			t.Errorf("is called %s in a cluster of %s", s.Environment["NATS_NODE"], s.Environment["NATS_ROUTES"])
@@ -177,4 +194,24 @@ func checkComposeRole(t *testing.T, name string, s composeService, made string) 
 		t.Errorf("is at NATS as %s", s.Volumes[0])
 	}
 	checkEnvironment(t, name, env, made, program)
+	if program == "session-worker" {
+		checkDatabase(t, env["PAIRGATE_WHATSAPP_DB"], made)
+	}
+}
+
+// checkDatabase checks that the worker proves who it is to a server that does the
+// same, with files that it has.
+func checkDatabase(t *testing.T, dsn, made string) {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil || u.Host != "postgres:5432" || u.User.String() != "session-worker" || u.Path != "/pairgate" || u.Query().Get("sslmode") != "verify-full" {
+		t.Errorf("the database is %s (%v)", dsn, err)
+		return
+	}
+	for _, file := range []string{"sslrootcert", "sslcert", "sslkey"} {
+		name, ok := strings.CutPrefix(u.Query().Get(file), "/etc/pairgate/")
+		if _, err := os.Stat(filepath.Join(made, "session-worker", name)); err != nil || !ok {
+			t.Errorf("%s is %s (%v)", file, u.Query().Get(file), err)
+		}
+	}
 }

@@ -24,7 +24,8 @@ var Users = []string{"system", "provision", "instance-registry", "session-worker
 var sealing = []string{"instance-registry", "session-worker", "webhook-dispatcher"}
 
 // Names of files. The directory of a user has CA, Cert, Key and Seed; that of the NATS
-// servers CA, Cert, Key and UsersConf; those of services with keys of their own Env.
+// servers CA, Cert, Key and UsersConf; that of PostgreSQL CA, Cert, Key and Password;
+// those of services with keys of their own Env.
 const (
 	CA        = "ca.pem"
 	CAKey     = "ca-key.pem"
@@ -34,20 +35,23 @@ const (
 	UsersConf = "users.conf"
 	Env       = "service.env"
 	Servers   = "nats"
+	Database  = "postgres"
+	Password  = "superuser-password"
 )
 
 // Lifetime of all certificates.
 const Lifetime = 5 * 365 * 24 * time.Hour
 
 // Generate makes everything in dir, which it creates and which must be empty. hosts
-// are the names and addresses by which NATS servers are reached.
+// are the names and addresses by which NATS servers are reached, databaseHosts those
+// by which PostgreSQL is.
 //
 // Only the directory itself is closed to other users of the machine (mode 0700), with
 // the authority's key. What is in it can be read by whoever it is handed to: a
 // container runs as another user than the one who made this.
-func Generate(dir string, hosts []string) error {
-	if len(hosts) == 0 {
-		return errors.New("no host of a NATS server is given")
+func Generate(dir string, hosts, databaseHosts []string) error {
+	if len(hosts) == 0 || len(databaseHosts) == 0 {
+		return errors.New("no host of a NATS server, or of PostgreSQL, is given")
 	}
 	if err := empty(dir); err != nil {
 		return err
@@ -72,12 +76,15 @@ func Generate(dir string, hosts []string) error {
 		files[filepath.Join(user, Seed)] = seed + "\n"
 		files[filepath.Join(user, CA)], files[filepath.Join(user, Cert)], files[filepath.Join(user, Key)] = authority.certPEM, cert, key
 	}
-	cert, key, err := authority.issue(Servers, hosts)
-	if err != nil {
-		return err
+	for server, hosts := range map[string][]string{Servers: hosts, Database: databaseHosts} {
+		cert, key, err := authority.issue(server, hosts)
+		if err != nil {
+			return err
+		}
+		files[filepath.Join(server, CA)], files[filepath.Join(server, Cert)], files[filepath.Join(server, Key)] = authority.certPEM, cert, key
 	}
-	files[filepath.Join(Servers, CA)], files[filepath.Join(Servers, Cert)], files[filepath.Join(Servers, Key)] = authority.certPEM, cert, key
 	files[filepath.Join(Servers, UsersConf)] = users.String()
+	files[filepath.Join(Database, Password)] = seal.NewToken() + "\n"
 	master := seal.NewMasterKey().Reveal()
 	for _, service := range sealing {
 		files[filepath.Join(service, Env)] = "PAIRGATE_MASTER_KEY=" + master + "\n"

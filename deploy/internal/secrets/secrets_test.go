@@ -16,7 +16,7 @@ import (
 
 func TestGeneratedSecretsBelongTogether(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "secrets")
-	if err := secrets.Generate(dir, []string{"nats-1", "127.0.0.1"}); err != nil {
+	if err := secrets.Generate(dir, []string{"nats-1", "127.0.0.1"}, []string{"postgres"}); err != nil {
 		t.Fatal(err)
 	}
 	read := func(parts ...string) string {
@@ -43,6 +43,9 @@ func TestGeneratedSecretsBelongTogether(t *testing.T) {
 		if err := verify(secrets.Servers, x509.VerifyOptions{DNSName: host}); err != nil {
 			t.Errorf("the servers' certificate: %v", err)
 		}
+	}
+	if err := verify(secrets.Database, x509.VerifyOptions{DNSName: "postgres"}); err != nil {
+		t.Errorf("the certificate of PostgreSQL: %v", err)
 	}
 	// Servers are clients of each other.
 	for _, user := range append([]string{secrets.Servers}, secrets.Users...) {
@@ -80,13 +83,13 @@ func TestGeneratedSecretsBelongTogether(t *testing.T) {
 
 func TestSecretsInUseAreNotWrittenOver(t *testing.T) {
 	dir := t.TempDir()
-	if err := secrets.Generate(dir, []string{"localhost"}); err != nil {
+	if err := secrets.Generate(dir, []string{"localhost"}, []string{"postgres"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := secrets.Generate(dir, []string{"localhost"}); err == nil {
+	if err := secrets.Generate(dir, []string{"localhost"}, []string{"postgres"}); err == nil {
 		t.Error("generated twice")
 	}
-	if err := secrets.Generate(t.TempDir(), nil); err == nil {
+	if err := secrets.Generate(t.TempDir(), nil, nil); err == nil {
 		t.Error("generated without hosts")
 	}
 }

@@ -43,10 +43,15 @@ type Cluster struct {
 	made    atomic.Int64
 }
 
+// Configuration is what a server is given beside the cluster's own settings: files
+// to be put into the directory dir, with mode 0600 and the server's own, and
+// settings NAME=VALUE. pg_hba.conf must let the user postgres in over TCP with a password.
+type Configuration func(dir string) (files map[string]string, settings []string)
+
 // Start starts a server that ends with the test.
-func Start(tb testing.TB) *Cluster {
+func Start(tb testing.TB, more ...Configuration) *Cluster {
 	tb.Helper()
-	c, err := New()
+	c, err := New(more...)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -59,7 +64,7 @@ func Start(tb testing.TB) *Cluster {
 }
 
 // New starts a server, for a TestMain. Stop it in the end.
-func New() (*Cluster, error) {
+func New(more ...Configuration) (*Cluster, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	programs, err := programs()
@@ -78,7 +83,15 @@ func New() (*Cluster, error) {
 	if err := c.initialize(ctx, filepath.Join(programs, "initdb"), as); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	if err := c.serve(ctx, filepath.Join(programs, "postgres"), as); err != nil {
+	var settings []string
+	for _, configure := range more {
+		files, set := configure(dir)
+		settings = append(settings, set...)
+		if err := place(dir, files, as); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
+	}
+	if err := c.serve(ctx, filepath.Join(programs, "postgres"), settings, as); err != nil {
 		return nil, errors.Join(err, c.Stop())
 	}
 	return c, nil
@@ -146,13 +159,34 @@ func (c *Cluster) initialize(ctx context.Context, initdb string, as *syscall.Cre
 
 func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
 
+// place writes files that belong to the server.
+func place(dir string, files map[string]string, as *syscall.Credential) error {
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			return err
+		}
+		if as == nil {
+			continue
+		}
+		if err := os.Chown(path, int(as.Uid), int(as.Gid)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // serve starts the server and waits until it answers.
-func (c *Cluster) serve(ctx context.Context, postgres string, as *syscall.Credential) (err error) {
+func (c *Cluster) serve(ctx context.Context, postgres string, settings []string, as *syscall.Credential) (err error) {
 	if c.port, err = freePort(); err != nil {
 		return err
 	}
-	command := exec.Command(postgres, "-D", c.data(), "-F", "-p", strconv.Itoa(c.port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "full_page_writes=off", "-c", "shared_buffers=16MB")
+	args := []string{"-D", c.data(), "-F", "-p", strconv.Itoa(c.port)}
+	for _, setting := range slices.Concat([]string{"listen_addresses=127.0.0.1", "unix_socket_directories=", "full_page_writes=off",
+		"shared_buffers=16MB"}, settings) {
+		args = append(args, "-c", setting)
+	}
+	command := exec.Command(postgres, args...)
 	var log bytes.Buffer
 	command.Dir, command.Stdout, command.Stderr = c.dir, &log, &log
 	command.SysProcAttr = dyingWithUs(as)
