@@ -38,6 +38,13 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	whatsmeow.WACertPubKey = whatsapp.NoiseRoot()
+	if mode := os.Getenv(proxiedClient); mode != "" {
+		if err := runProxiedClient(mode); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(m.Run())
 }
 
