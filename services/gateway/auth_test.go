@@ -120,7 +120,7 @@ func TestRequestIDsAndRoutes(t *testing.T) {
 	if got := w.send(http.MethodGet, m.path, adminKey, "", http.Header{"X-Request-Id": {strings.Repeat("x", 300)}}); len(got.header.Get("X-Request-Id")) > 128 {
 		t.Error("any request id is passed on")
 	}
-	for _, path := range []string{"/", "/v1", "/v1/instances/", "/v1/nothing", m.path + "/nothing", "/v1//instances", "/v1/instances/../instances"} {
+	for _, path := range []string{"/v1", "/v1/instances/", "/v1/nothing", m.path + "/nothing", "/v1//instances", "/v1/instances/../instances"} {
 		w.send(http.MethodGet, path, adminKey, "", nil).wantCode(404, instance.CodeNotFound)
 	}
 	for path, allow := range map[string]string{

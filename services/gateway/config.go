@@ -17,12 +17,14 @@ import (
 // Config is what an operator sets for a gateway.
 type Config struct {
 	HTTPAddr  string      `env:"PAIRGATE_HTTP_ADDR" envDefault:"127.0.0.1:8080" check:"addr" desc:"Address of the HTTP API."`
-	AdminKey  seal.Secret `env:"PAIRGATE_ADMIN_KEY" desc:"Key that reaches every instance over HTTP: 16 to 256 printable ASCII characters without spaces."`
+	AdminKey  seal.Secret `env:"PAIRGATE_ADMIN_KEY" alias:"AUTHENTICATION_API_KEY" desc:"Key that reaches every instance over HTTP, and the global apikey of Evolution API: 16 to 256 printable ASCII characters without spaces."`
 	RateLimit int         `env:"PAIRGATE_RATE_LIMIT" envDefault:"100" check:"nonnegative" desc:"Requests per second and token on the native API, bursts of twice that; 0 for no limit. Each gateway process counts for itself."`
 	// CORSOrigins are as browsers send them.
 	CORSOrigins []string `env:"PAIRGATE_CORS_ORIGINS" desc:"Origins whose pages may use the HTTP API from a browser, such as https://app.example.com, or * for all; none by default."`
 
 	GreenAPI GreenAPIConfig
+
+	Evolution EvolutionConfig
 }
 
 // wantedAdminKey says what an admin key looks like.

@@ -269,7 +269,10 @@ func TestThePageMayNotBeFramedCachedOrScripted(t *testing.T) {
 func TestOnlyBrowsersGetThePage(t *testing.T) {
 	w := start(t)
 	for _, accept := range []string{"", "*/*", "application/json", "text/html;q=0"} {
-		w.send(http.MethodGet, "/", "", "", http.Header{"Accept": {accept}}).wantCode(http.StatusNotFound, instance.CodeNotFound)
+		got := w.send(http.MethodGet, "/", "", "", http.Header{"Accept": {accept}}).want(http.StatusOK)
+		if got.json()["version"] != "2.3.7" {
+			t.Errorf("Accept %q: %s", accept, got.body)
+		}
 	}
 	// A browser's Accept changes nothing about the API, and its cookie opens nothing there.
 	v := w.visitor().signIn()

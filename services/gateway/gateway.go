@@ -20,6 +20,7 @@ import (
 	spec "pairgate.dev/proto"
 	"pairgate.dev/services/gateway/internal/client"
 	"pairgate.dev/services/gateway/internal/console"
+	"pairgate.dev/services/gateway/internal/evolution"
 	"pairgate.dev/services/gateway/internal/native"
 	"pairgate.dev/services/gateway/internal/web"
 )
@@ -74,13 +75,17 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	defer stop()
 	router := web.NewRouter(deps.Log, metrics)
 	router.AllowOrigins(cfg.CORSOrigins)
-	api := native.New(native.Options{Client: c, Log: deps.Log, AdminKey: cfg.AdminKey, Limiter: web.NewLimiter(cfg.RateLimit),
-		Metrics: metrics, Stopping: stopping})
+	limiter := web.NewLimiter(cfg.RateLimit)
+	api := native.New(native.Options{Client: c, Log: deps.Log, AdminKey: cfg.AdminKey, Limiter: limiter, Metrics: metrics, Stopping: stopping})
 	api.Register(router)
 	green := greenAPI(cfg, deps.Bus, c, deps.Log, stopping)
 	green.Register(router)
 	defer func() { stop(); green.Wait() }()
-	page, err := console.New(console.Options{Client: c, Log: deps.Log, AdminKey: cfg.AdminKey, Metrics: metrics, Stopping: stopping})
+	theirs := evolution.New(evolution.Options{Client: c, AdminKey: cfg.AdminKey, Limiter: limiter, Stopping: stopping,
+		QRLimit: cfg.Evolution.QRLimit, QRColor: cfg.Evolution.QRColor, ClientName: cfg.Evolution.ClientName,
+		HideTokens: cfg.Evolution.HideTokens, HideManager: cfg.Evolution.HideManager, Origins: cfg.Evolution.Origins})
+	router.Mount(theirs.Mount())
+	page, err := console.New(console.Options{Client: c, Log: deps.Log, AdminKey: cfg.AdminKey, Metrics: metrics, Stopping: stopping, Other: theirs.Root})
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}

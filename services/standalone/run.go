@@ -24,6 +24,7 @@ import (
 	"pairgate.dev/services/lab"
 	renderer "pairgate.dev/services/qr-renderer"
 	worker "pairgate.dev/services/session-worker"
+	"pairgate.dev/services/session-worker/driver"
 	dispatcher "pairgate.dev/services/webhook-dispatcher"
 )
 
@@ -34,6 +35,10 @@ type Options struct {
 	Level zap.AtomicLevel
 	// Lab starts the emulated messengers and points every driver at them.
 	Lab bool
+	// Drivers makes the drivers in place of those that the configuration names, given
+	// the lab's address of the simulated messenger; nil for those. Tests run other
+	// providers' instances on the simulated messenger with it.
+	Drivers func(simulated string) ([]driver.Driver, error)
 	// Ready is called once, when HTTP requests are taken; nil for nobody. The
 	// process is ready for instances when /readyz says so, a moment later.
 	Ready func(Running)
@@ -92,6 +97,11 @@ func Run(ctx context.Context, cfg Config, o Options) error {
 		}()
 		running.LabControl = emulated.Addrs().Control
 	}
+	if o.Drivers != nil {
+		if p.drivers, err = o.Drivers(p.cfg.Worker.SimulatedEndpoint); err != nil {
+			return err
+		}
+	}
 	defer context.AfterFunc(ctx, p.health.Drain)()
 	if err := p.connect(ctx); err != nil {
 		return err
@@ -120,6 +130,8 @@ type process struct {
 
 	conns map[string]*bus.Conn
 	views *bus.Views
+	// drivers are those of Options.Drivers.
+	drivers []driver.Driver
 }
 
 // The names of the services, as on NATS.
@@ -191,7 +203,7 @@ func (p *process) services(running Running, ready func(Running)) []service.Named
 		}),
 		p.part(nameWorker, func(ctx context.Context, conn *bus.Conn, log *zap.Logger, health *service.Health, metrics prometheus.Registerer) error {
 			// The data directory is ours alone, and the worker's id is kept in it.
-			return worker.Run(ctx, p.cfg.Worker, worker.Deps{Bus: conn, Log: log, Health: health, Metrics: metrics, Views: p.views, DataDir: p.dir, ReclaimOwn: true})
+			return worker.Run(ctx, p.cfg.Worker, worker.Deps{Bus: conn, Log: log, Health: health, Metrics: metrics, Views: p.views, DataDir: p.dir, Drivers: p.drivers, ReclaimOwn: true})
 		}),
 		p.part(nameRenderer, func(ctx context.Context, conn *bus.Conn, log *zap.Logger, health *service.Health, metrics prometheus.Registerer) error {
 			return renderer.Run(ctx, p.cfg.Renderer, renderer.Deps{Bus: conn, Log: log, Health: health, Metrics: metrics, Views: p.views})
