@@ -13,7 +13,7 @@ import (
 // Evolution API has for the same are read where ours are absent.
 type WhatsAppClient struct {
 	// Version is the client version that comes before what is found, but after what is set at run time.
-	Version clientversion.Version `env:"PAIRGATE_WHATSAPP_VERSION" alias:"CONFIG_SESSION_PHONE_VERSION" desc:"Client version shown to WhatsApp, 2.3000.<number>; when absent, the one that WhatsApp Web is at, looked up every few hours, or the built-in one if that is newer. What pairgate.v1.settings.update has set comes before it." want:"2.3000.<number>; every other form, 1.x included, is retired; the current number is client_revision in the page source of https://web.whatsapp.com"`
+	Version clientversion.Version `env:"PAIRGATE_WHATSAPP_VERSION" alias:"CONFIG_SESSION_PHONE_VERSION" desc:"Client version shown to WhatsApp, such as 2.3000.1047769893; when absent, the one that WhatsApp Web is at, looked up every few hours, or the built-in one if that is newer. What pairgate.v1.settings.update has set comes before it." want:"2.3000.<number>; every other form, 1.x included, is retired; the current number is client_revision in the page source of https://web.whatsapp.com"`
 	// Name is what phones list when an instance sets no name of its own.
 	Name DeviceName `env:"PAIRGATE_WHATSAPP_CLIENT" alias:"CONFIG_SESSION_PHONE_CLIENT" envDefault:"Pairgate" desc:"Name in the phone's list of linked devices, for instances that set none." want:"a name of 1 to 50 characters without control characters"`
 	// Browser is what a linked device claims to be.
