@@ -12,6 +12,7 @@ import (
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/proto/waWa6"
 	"go.mau.fi/whatsmeow/store"
+	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
 	"go.mau.fi/whatsmeow/util/keys"
 
@@ -162,6 +163,13 @@ func awaitWA[T any](w *waDevice) T {
 			w.tb.Fatalf("no %T came", want)
 		}
 	}
+}
+
+// ask sends a request of the test's own making.
+func (w *waDevice) ask(ctx context.Context, namespace string, kind whatsmeow.DangerousInfoQueryType, children any) error {
+	//lint:ignore SA1019 there is no other way to send what a well-behaved client does not
+	_, err := w.client.DangerousInternals().SendIQ(ctx, whatsmeow.DangerousInfoQuery{Namespace: namespace, Type: kind, To: types.ServerJID, Content: children})
+	return err
 }
 
 // reconnect is what a driver does when it was told to come again.

@@ -11,7 +11,6 @@ import (
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/socket"
 	"go.mau.fi/whatsmeow/store"
-	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
 
 	"pairgate.dev/services/lab"
@@ -106,17 +105,13 @@ func TestWhatsAppSilence(t *testing.T) {
 	_, c, w := linkedWADevice(t, labapi.Faults{})
 	setFaults(t, c, labapi.Faults{SilentPings: true})
 	awaitWA[*events.KeepAliveTimeout](w)
-	ask := func(ctx context.Context) error {
-		_, err := w.client.DangerousInternals().SendIQ(ctx, whatsmeow.DangerousInfoQuery{Namespace: "abt", Type: "get", To: types.ServerJID})
-		return err
-	}
-	if err := ask(t.Context()); err != nil {
+	if err := w.ask(t.Context(), "abt", "get", nil); err != nil {
 		t.Errorf("what is no ping is not answered: %v", err)
 	}
 	setFaults(t, c, labapi.Faults{SilentRequests: true})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if err := ask(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if err := w.ask(ctx, "abt", "get", nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a request is answered: %v", err)
 	}
 	setFaults(t, c, labapi.Faults{})

@@ -127,8 +127,7 @@ func upload(t *testing.T, w *waDevice, change func(*binary.Node)) error {
 		{Tag: "list", Content: []binary.Node{key("key", keys.NewPreKey(5000)), key("key", keys.NewPreKey(5001))}},
 		key("skey", w.device.SignedPreKey)}}
 	change(&whole)
-	_, err := w.client.DangerousInternals().SendIQ(t.Context(), whatsmeow.DangerousInfoQuery{Namespace: "encrypt", Type: "set", To: types.ServerJID, Content: whole.Content})
-	return err
+	return w.ask(t.Context(), "encrypt", "set", whole.Content)
 }
 
 func TestWhatsAppRefusesPreKeysThatAreReused(t *testing.T) {
@@ -176,8 +175,7 @@ func child(n *binary.Node, tag string) *binary.Node {
 
 func TestWhatsAppRefusesToRemoveAnotherDevice(t *testing.T) {
 	_, c, w := linkedWADevice(t, labapi.Faults{})
-	_, err := w.client.DangerousInternals().SendIQ(t.Context(), whatsmeow.DangerousInfoQuery{Namespace: "md", Type: "set", To: types.ServerJID,
-		Content: []binary.Node{{Tag: "remove-companion-device", Attrs: binary.Attrs{"jid": types.NewADJID("79990000000", 0, 1), "reason": "user_initiated"}}}})
+	err := w.ask(t.Context(), "md", "set", []binary.Node{{Tag: "remove-companion-device", Attrs: binary.Attrs{"jid": types.NewADJID("79990000000", 0, 1), "reason": "user_initiated"}}})
 	if !errors.Is(err, whatsmeow.ErrIQForbidden) {
 		t.Errorf("it was told %v", err)
 	}
