@@ -30,8 +30,9 @@ type Options struct {
 	Setting string
 	// Latest asks WhatsApp Web. It is called by one goroutine at a time and ends soon after its context.
 	Latest func(context.Context) (Version, error)
-	// Changed is called after the driver was given another version, Refused when the
-	// one in force was found to be refused. Both are called by Run, one at a time.
+	// Changed is called after the driver was given another version, or when the one in
+	// force is accepted again; Refused when that was found to be refused. Both are
+	// called by Run, one at a time.
 	Changed, Refused func()
 	Log              *zap.Logger
 	Metrics          prometheus.Registerer
@@ -180,6 +181,7 @@ func (k *Keeper) report() {
 	case !refused:
 		if k.told == choice.Version {
 			k.Log.Info("WhatsApp accepts the client version again", zap.String("version", string(choice.Version)))
+			k.Changed() // For outdated instances it is as good as another one.
 		}
 		k.told = ""
 	case k.told != choice.Version:

@@ -333,8 +333,8 @@ func TestRefusalIsToldOnceAndSaysWhatToDo(t *testing.T) {
 		}
 		b.verdict(own, false)
 		b.settle()
-		if b.outdated() || b.refused != 1 {
-			b.t.Error("it is accepted again")
+		if b.outdated() || b.refused != 1 || b.changed != 1 {
+			b.t.Error("it is accepted again, and not all were told")
 		}
 		b.refuse(own)
 		if !b.outdated() || b.refused != 2 {
@@ -342,7 +342,7 @@ func TestRefusalIsToldOnceAndSaysWhatToDo(t *testing.T) {
 		}
 		b.keeper.Set(newer)
 		b.want("set", newer)
-		if b.outdated() || b.changed != 1 {
+		if b.outdated() || b.changed != 2 {
 			b.t.Errorf("outdated %v, %d changes told", b.outdated(), b.changed)
 		}
 		b.refuse(own) // a session that was opened before the change
