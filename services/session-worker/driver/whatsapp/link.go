@@ -10,6 +10,7 @@ import (
 	"go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/store"
 	"go.mau.fi/whatsmeow/types"
+	"go.uber.org/zap"
 
 	"pairgate.dev/pkg/instance"
 	"pairgate.dev/services/session-worker/driver"
@@ -69,7 +70,7 @@ func (d *Driver) newLink(ctx context.Context, p linkParams) (*link, error) {
 	if name == "" {
 		name = d.opts.DeviceName
 	}
-	client := whatsmeow.NewClient(p.device, libraryLog{d.log})
+	client := whatsmeow.NewClient(p.device, libraryLog{d.log.WithLazy(zap.String("instance", string(p.common.Instance)))})
 	l.client = client
 	web := l.wire.client()
 	client.SetWebsocketHTTPClient(web)

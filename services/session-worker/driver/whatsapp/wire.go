@@ -109,16 +109,18 @@ func (w *wire) end(patience time.Duration) {
 // body is the stream of the upgraded connection.
 type body struct {
 	io.ReadWriteCloser
-	cancel  context.CancelFunc
-	ended   func()
-	aborted atomic.Bool
-	once    sync.Once
+	cancel context.CancelFunc
+	ended  func()
+	// aborted says that farewell is to be read, mute that nobody hears what is written.
+	aborted, mute atomic.Bool
+	once          sync.Once
 	// over is closed when reading has failed.
 	over chan struct{}
 }
 
 // farewell is a WebSocket message with a noise frame that is no handshake
 // message: the library, which waits for one with a time limit only, gives up at once.
+// It has to be waiting: what nobody takes holds the library's reader for ever.
 var farewell = []byte{0x82, 4, 0, 0, 1, 0}
 
 // Read reads from the stream. After end it returns farewell once.
@@ -137,8 +139,19 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the stream.
+// Write writes to the stream. After end within the handshake it only pretends to,
+// so that the library goes on to where farewell is waited for.
+func (b *body) Write(p []byte) (int, error) {
+	n, err := b.ReadWriteCloser.Write(p)
+	if err != nil && b.mute.Load() {
+		return len(p), nil
+	}
+	return n, err
+}
+
+// Close closes the stream. The library calls it when it has given up by itself.
 func (b *body) Close() error {
+	b.aborted.Store(false)
 	err := b.ReadWriteCloser.Close()
 	b.cancel()
 	return err
@@ -146,7 +159,9 @@ func (b *body) Close() error {
 
 // end ends the stream; within says that the handshake may still be going on.
 func (b *body) end(within bool) {
-	b.aborted.Store(within)
+	if within && b.mute.CompareAndSwap(false, true) {
+		b.aborted.Store(true)
+	}
 	_ = b.ReadWriteCloser.Close()
 }
 
