@@ -165,6 +165,8 @@ type rig struct {
 	drivers []driver.Driver
 	config  worker.Config
 	dataDir string
+	// health is the last worker's.
+	health *service.Health
 	// worker makes one; start runs one aside, which must end without an error.
 	worker func() (run func(context.Context) error)
 	start  func() (stop func())
@@ -179,8 +181,9 @@ func newRig(t *testing.T) *rig {
 	t.Cleanup(r.views.Close)
 	r.drivers, r.config = []driver.Driver{r.phone}, worker.Config{WorkerID: "w1", MasterKey: r.key}
 	r.worker = func() func(context.Context) error {
+		r.health = service.NewHealth()
 		config, deps := r.config, worker.Deps{Bus: bustest.Conn(t, srv), Log: zap.NewNop(), Metrics: prometheus.NewRegistry(),
-			Health: service.NewHealth(), DataDir: r.dataDir, Drivers: r.drivers, ReclaimOwn: true,
+			Health: r.health, DataDir: r.dataDir, Drivers: r.drivers, ReclaimOwn: true,
 			Backoff: instance.Backoff{Base: time.Millisecond, Max: 10 * time.Millisecond, Rand: func() float64 { return 0.5 }}}
 		return func(ctx context.Context) error { return worker.Run(ctx, config, deps) }
 	}

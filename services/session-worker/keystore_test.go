@@ -4,16 +4,21 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"pairgate.dev/pkg/bus/bustest"
 	"pairgate.dev/pkg/instance"
 	"pairgate.dev/pkg/lease"
+	"pairgate.dev/pkg/seal"
+	"pairgate.dev/pkg/service"
 	pb "pairgate.dev/proto/pairgate/v1"
 	"pairgate.dev/services/session-worker/driver"
 )
@@ -70,6 +75,22 @@ func TestAnInstanceWhoseKeysAreElsewhereIsOfflineAndNotPairedAnew(t *testing.T) 
 			t.Errorf("a code after the keys were missing: %v", e.GetId())
 		}
 	}
+}
+
+// PostgreSQL may be starting when the worker does.
+func TestAWorkerWaitsForItsKeyStoreAndIsNotReadyMeanwhile(t *testing.T) {
+	r := newRig(t)
+	r.onWhatsApp(t, t.TempDir())
+	r.config.WhatsAppDB = seal.Secret("postgres://pairgate:hunter2@" + r.config.WhatsAppEndpoint + "/pairgate")
+	stop := r.start()
+	bustest.CheckFor(t, 20*time.Second, func() error {
+		reasons := r.health.Reasons(t.Context())
+		if len(reasons) != 1 || reasons[0].Name != service.Ownership || reasons[0].Detail != "the key store cannot be reached" {
+			return fmt.Errorf("not ready for %v", reasons)
+		}
+		return nil
+	})
+	stop() // without an error
 }
 
 func TestASecondWorkerWithAnotherKeyStoreRefusesAndNamesTheFix(t *testing.T) {
