@@ -170,6 +170,10 @@ func (k *Keeper) choose() (changed bool) {
 	}
 	k.Log.Info("WhatsApp is shown another client version from now on", zap.String("version", string(now.Version)),
 		zap.String("source", string(now.Source)))
+	if now.Source.Pinned() && k.known.builtIn.newerThan(now.Version) {
+		k.Log.Warn("the client version that is set for WhatsApp is older than the built-in one; with none set, the newest known is taken",
+			zap.String("version", string(now.Version)), zap.String("built-in", string(k.known.builtIn)))
+	}
 	return true
 }
 

@@ -179,6 +179,9 @@ func TestVersionSetAtRunTimeComesBeforeTheEnvironmentAndThatBeforeWhatsAppWeb(t 
 		b.want("configured", newer)
 		b.keeper.Set("2.3000.50")
 		b.want("set at run time, though older", "2.3000.50")
+		if warned := b.logs.FilterLevelExact(zapcore.WarnLevel).Len(); warned != 1 {
+			b.t.Errorf("%d warnings of a version that is older than the library's", warned)
+		}
 		if _, ok := b.sample("pairgate_whatsapp_client_version_info", "source=settings;version=2.3000.50"); !ok {
 			b.t.Error("the metric does not show the version in force")
 		}
