@@ -21,6 +21,9 @@ func (a *API) admit(w http.ResponseWriter, r *http.Request, p path) (*called, er
 	if !ok {
 		return nil, errNumber
 	}
+	if p.token == "" && r.URL.Query().Has("apiTokenInstance") {
+		return nil, errUnauthorized // it is taken from the path alone
+	}
 	if p.token == "" {
 		return nil, errNoToken
 	}
