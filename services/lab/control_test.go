@@ -101,6 +101,8 @@ func TestControlRefusals(t *testing.T) {
 		{"a ban of both kinds", "POST", at + "/ban", "", `{"until":"2099-01-01T00:00:00Z","seconds":5}`, 400, "invalid_request", "", []string{"seconds"}},
 		{"a strange suspension", "POST", at + "/suspend", "", `{"seconds":-1,"until":"tomorrow","why":1}`, 400, "invalid_request", "", []string{"seconds", "until", "why"}},
 		{"an unban with a body", "POST", at + "/unban", "", `{"x":1}`, 400, "invalid_request", "", []string{"x"}},
+		{"a challenge for an account without passkey", "POST", at + "/passkey", "", `{"options":{"challenge":"x"}}`, 409, "conflict", "passkey_refused", nil},
+		{"no challenge", "POST", at + "/passkey", "", `{}`, 400, "invalid_request", "", []string{"options"}},
 		{"strange faults", "POST", "/faults", "", `{"minimumClientVersion":"new","refusedLogins":-1,"codeLifeSeconds":0.001,"slowAnswersMs":90000}`,
 			400, "invalid_request", "", []string{"codeLifeSeconds", "minimumClientVersion", "refusedLogins", "slowAnswersMs"}},
 		{"faults of wrong types", "POST", "/faults", "", `{"silence":"yes","cutLinks":1.5,"earthquake":true}`, 400, "invalid_request", "", []string{"cutLinks", "earthquake", "silence"}},

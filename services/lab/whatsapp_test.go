@@ -2,10 +2,13 @@ package lab_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.mau.fi/whatsmeow"
@@ -180,4 +183,34 @@ func TestWhatsAppEndsWithItsLab(t *testing.T) {
 		buf := make([]byte, 4<<20)
 		return !strings.Contains(string(buf[:runtime.Stack(buf, true)]), "services/lab/internal/")
 	})
+}
+
+func TestWhatsAppManyDevicesAtOnce(t *testing.T) {
+	l, c := startLab(t, lab.Config{}, lab.Deps{})
+	setFaults(t, c, labapi.Faults{PreKeyCount: 1})
+	var wg sync.WaitGroup
+	for i := range 30 {
+		phone := fmt.Sprintf("7900%07d", i)
+		addWhatsApp(t, c, phone)
+		w := newWADevice(t, l.Addrs())
+		wg.Go(func() {
+			w.connect()
+			if err := c.ScanCode(context.Background(), phone, awaitWA[*events.QR](w).Codes[0]); err != nil {
+				t.Error(err)
+				return
+			}
+			awaitWA[*events.PairSuccess](w)
+			w.reconnect()
+		})
+	}
+	wg.Wait()
+	all, err := c.Accounts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		if len(a.Devices) != 1 || !a.Devices[0].Connected || a.Devices[0].MostConnections != 1 {
+			t.Errorf("a phone shows %+v", a.Devices)
+		}
+	}
 }

@@ -115,7 +115,7 @@ const (
 	ReasonOldPhone = "old_phone"
 	// ReasonNotOffered (409): the messenger has nothing of this kind.
 	ReasonNotOffered = "not_offered"
-	// ReasonPasskeyRefused (409): the options are none, or are for another passkey.
+	// ReasonPasskeyRefused (409): the options are none or are for another passkey, or the account has none.
 	ReasonPasskeyRefused = "passkey_refused"
 	// ReasonNotLinked (409): the phone has no such linked device.
 	ReasonNotLinked = "not_linked"

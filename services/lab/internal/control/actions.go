@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pairgate.dev/services/lab/internal/accounts"
+	"pairgate.dev/services/lab/internal/refusal"
 	"pairgate.dev/services/lab/labapi"
 )
 
@@ -47,6 +48,9 @@ func (a *API) answerPasskey(w http.ResponseWriter, r *http.Request, m Messenger,
 	}
 	if err := b.done(); err != nil {
 		return err
+	}
+	if !account.Passkey {
+		return refusal.Conflict(labapi.ReasonPasskeyRefused, "The account has no passkey.")
 	}
 	answer, err := m.AnswerPasskey(account.Phone, options)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"slices"
 	"time"
 
 	"go.mau.fi/whatsmeow/binary"
@@ -62,14 +63,9 @@ func (t *typedCodes) bury(h *hello) {
 		return
 	}
 	h.expiry.Stop()
-	var left []*hello
-	for _, other := range t.waiting[h.phone] {
-		if other != h {
-			left = append(left, other)
-		}
-	}
-	t.waiting[h.phone] = left
-	if len(left) == 0 {
+	// A new slice: others may be looking through the old one.
+	left := slices.DeleteFunc(slices.Clone(t.waiting[h.phone]), func(other *hello) bool { return other == h })
+	if t.waiting[h.phone] = left; len(left) == 0 {
 		delete(t.waiting, h.phone)
 	}
 	if h.tried != nil {
@@ -141,16 +137,16 @@ func (s *Server) EnterCode(ctx context.Context, phone, typed string) error {
 		case err != nil:
 			return err
 		default:
-			return waiting[i].conn.pairingLink(s).ended.Wait(ctx)
+			return waiting[i].conn.link().ended.Wait(ctx)
 		}
 	}
 	return unknownCode()
 }
 
-// pairingLink returns the link under way.
-func (c *conn) pairingLink(s *Server) *link {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// link returns the link under way.
+func (c *conn) link() *link {
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
 	return c.pairing.link
 }
 
@@ -203,7 +199,7 @@ func (s *Server) begin(h *hello, attempt *linkcode.Attempt) (*outcome.Outcome, e
 	switch {
 	case err != nil:
 		return nil, err
-	case c.over || c.pairing.hello != h || c.pairing.link != nil || !h.live(s):
+	case c.over || c.pairing.hello != h || c.pairing.link != nil || !slices.Contains(s.typed.waiting[h.phone], h):
 		return nil, expiredCode()
 	case h.tried != nil:
 		return nil, refusal.Conflict(labapi.ReasonExpiredCode, "A code is being tried on this device already.")
@@ -224,16 +220,6 @@ func (s *Server) begin(h *hello, attempt *linkcode.Attempt) (*outcome.Outcome, e
 		leaf("primary_identity_pub", attempt.Identity()))
 	c.notify("link_code_companion_reg", node("link_code_companion_reg", binary.Attrs{"stage": "primary_hello"}, parts...))
 	return tried, nil
-}
-
-// live says whether the code has not expired. The caller holds the mutex.
-func (h *hello) live(s *Server) bool {
-	for _, other := range s.typed.waiting[h.phone] {
-		if other == h {
-			return true
-		}
-	}
-	return false
 }
 
 // companionFinish takes the device's part of the key agreement. The caller holds the mutex.

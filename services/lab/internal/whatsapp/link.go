@@ -134,7 +134,7 @@ func (s *Server) introduce(c *conn, secret [32]byte) {
 		adv.Fault{HMAC: defect == labapi.DefectHMAC, Signature: defect == labapi.DefectSignature})
 	if err != nil {
 		s.log.Error("a phone could not sign for a device", zap.Error(err))
-		l.fail("", "The lab could not sign for the device.")
+		l.ended.Tell(&refusal.Error{Status: 500, Detail: "The lab could not sign for the device."})
 		s.hangUpSilently(c)
 		return
 	}
