@@ -286,6 +286,20 @@ func TestAnEndpointRestsAfterFiveFaults(t *testing.T) {
 	}
 }
 
+// GREEN-API's receivers are asked every minute, however often they have failed.
+func TestAnEndpointRestsNoLongerThanItsFormatAllows(t *testing.T) {
+	b := newBench(t, func(c *lane.Config) { c.MaxRest = time.Hour })
+	b.arrive(key("a", 1), 1)
+	b.enable("a")
+	for n := range 20 {
+		b.m.Finished(b.now, b.one(), lane.Outcome{Result: lane.Failed, Seq: 1, Failures: n + 1, Pause: time.Minute, EndpointFault: true, MaxRest: time.Minute})
+		b.now = b.now.Add(59 * time.Second)
+		b.none()
+		b.now = b.now.Add(time.Second)
+	}
+	b.done(b.one())
+}
+
 func TestAPauseHoldsEveryLaneOfTheEndpoint(t *testing.T) {
 	b := newBench(t, nil)
 	b.arrive(key("a", 1), 1)
