@@ -232,3 +232,29 @@ func TestAThousandDevicesAtOnce(t *testing.T) {
 		t.Fatalf("after a restart %d accounts with %d devices, want %d", len(all), linked, n)
 	}
 }
+
+func TestPasskeyOfASimulatedAccount(t *testing.T) {
+	l, c := startLab(t, lab.Config{}, lab.Deps{})
+	const phone = "79001234567"
+	if _, err := c.AddAccount(t.Context(), labapi.NewAccount{Provider: "simulated", Phone: phone, Passkey: true}); err != nil {
+		t.Fatal(err)
+	}
+	d := dial(t, l.Addrs().Simulated)
+	if err := c.ScanCode(t.Context(), phone, d.pair(1)); err != nil {
+		t.Fatal(err)
+	}
+	asked := d.await(simwire.TypePasskeyRequired)
+	if _, err := c.AnswerPasskey(t.Context(), phone, `{"rpId":"x"}`); reason(err) != labapi.ReasonPasskeyRefused {
+		t.Errorf("options without a challenge: %v", err)
+	}
+	answer, err := c.AnswerPasskey(t.Context(), phone, asked.Passkey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.send(simwire.Frame{Type: simwire.TypePasskeyResponse, Session: 1, Passkey: answer})
+	compared := d.await(simwire.TypePasskeyRequired)
+	account, err := c.Account(t.Context(), phone)
+	if err != nil || account.PasskeyCode == "" || account.PasskeyCode != compared.Text {
+		t.Errorf("the phone shows %q, the device %q (%v)", account.PasskeyCode, compared.Text, err)
+	}
+}
