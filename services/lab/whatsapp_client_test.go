@@ -36,6 +36,8 @@ type memory struct {
 	mu       sync.Mutex
 	preKeys  []*keys.PreKey
 	uploaded uint32
+	// pruned has a token for each login whose privacy tokens were looked through.
+	pruned chan struct{}
 }
 
 func (m *memory) PutDevice(context.Context, *store.Device) error { return nil }
@@ -64,7 +66,20 @@ func (m *memory) MarkPreKeysAsUploaded(_ context.Context, upTo uint32) error {
 	return nil
 }
 
-func (m *memory) UploadedPreKeyCount(context.Context) (int, error) {
+// DeleteExpiredPrivacyTokens is called once in the life of a client, after its login.
+func (m *memory) DeleteExpiredPrivacyTokens(context.Context, time.Time) (int64, error) {
+	m.pruned <- struct{}{}
+	return 0, nil
+}
+
+// UploadedPreKeyCount is called after DeleteExpiredPrivacyTokens and before Connected. It
+// waits for that: the library looks its store up in a goroutine for which nothing else
+// waits, a data race with a logout, which puts another store in its place.
+func (m *memory) UploadedPreKeyCount(ctx context.Context) (int, error) {
+	select {
+	case <-m.pruned:
+	case <-ctx.Done():
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return int(m.uploaded), nil
@@ -89,7 +104,7 @@ type waDevice struct {
 // newWADevice makes an unlinked device whose connections go to the lab.
 func newWADevice(tb testing.TB, addrs lab.Addrs) *waDevice {
 	tb.Helper()
-	m := &memory{}
+	m := &memory{pruned: make(chan struct{}, 100)}
 	d := &store.Device{NoiseKey: keys.NewKeyPair(), IdentityKey: keys.NewKeyPair(), RegistrationID: 77, AdvSecretKey: make([]byte, 32), Initialized: true, Container: m}
 	d.SignedPreKey = d.IdentityKey.CreateSignedPreKey(1)
 	d.SetAllStores(m)
