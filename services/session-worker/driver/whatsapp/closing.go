@@ -9,7 +9,6 @@ import (
 
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/socket"
-	"go.mau.fi/whatsmeow/store"
 	"go.mau.fi/whatsmeow/types/events"
 
 	"pairgate.dev/pkg/instance"
@@ -110,8 +109,6 @@ func dialFailure(err error) *instance.Closed {
 		return throttled(time.Now())
 	case status.StatusCode != 0:
 		return closed(instance.ReasonUnreachable, fmt.Sprintf("WhatsApp refused the connection (HTTP %d).", status.StatusCode))
-	case errors.Is(err, store.ErrDeviceDeleted):
-		return closed(instance.ReasonKeysMissing, "The keys of the linked device are gone.")
 	case errors.Is(err, socket.ErrDialFailed):
 		return closed(instance.ReasonUnreachable, "WhatsApp cannot be reached.")
 	}

@@ -38,6 +38,10 @@ var _ Keys = (*keys.Store)(nil)
 // errReleased is what the library is told that wants to store keys after its session was closed.
 var errReleased = errors.New("the session is closed")
 
+// errKept is what the library is told that wants to delete a device. It leaves
+// the device as it is then, which others of its goroutines may be reading.
+var errKept = errors.New("keys are kept until they are forgotten")
+
 // keeper stands between the library and the key store for one connection. It
 // never deletes a device, and stores none once it was released.
 type keeper struct {
@@ -63,8 +67,8 @@ func (k *keeper) PutDevice(ctx context.Context, device *store.Device) error {
 	})
 }
 
-// DeleteDevice leaves the device where it is.
-func (k *keeper) DeleteDevice(context.Context, *store.Device) error { return nil }
+// DeleteDevice leaves the device where it is, and returns errKept.
+func (k *keeper) DeleteDevice(context.Context, *store.Device) error { return errKept }
 
 // use runs f unless the keeper is released, and keeps release waiting meanwhile.
 func (k *keeper) use(f func() error) error {

@@ -1,6 +1,8 @@
 package whatsapp
 
 import (
+	"slices"
+
 	waLog "go.mau.fi/whatsmeow/util/log"
 	"go.uber.org/zap"
 )
@@ -15,7 +17,10 @@ func (l libraryLog) Errorf(format string, _ ...any) {
 	l.log.Warn("the WhatsApp library reports an error", zap.String("format", format))
 }
 
-func (l libraryLog) Warnf(format string, _ ...any) {
+func (l libraryLog) Warnf(format string, args ...any) {
+	if slices.Contains(args, any(errKept)) {
+		return // As it should be.
+	}
 	l.log.Warn("the WhatsApp library warns", zap.String("format", format))
 }
 

@@ -84,12 +84,10 @@ func (d *Driver) removeOrphan(ctx context.Context, device *store.Device) error {
 		return err
 	}
 	defer release()
-	// The library clears a device that is logged out, so what is dropped is a copy.
-	drop := *device
 	if err := d.unlinkOrphan(ctx, device, lost); err != nil {
 		return err
 	}
-	if err := d.opts.Keys.Drop(ctx, &drop); err != nil {
+	if err := d.opts.Keys.Drop(ctx, device); err != nil {
 		return err
 	}
 	d.mu.Lock()
@@ -102,6 +100,9 @@ func (d *Driver) removeOrphan(ctx context.Context, device *store.Device) error {
 // unlinkOrphan logs in with the device and out again. It returns nil when the
 // messenger says that the device is not linked, one way or the other.
 func (d *Driver) unlinkOrphan(ctx context.Context, device *store.Device, lost <-chan struct{}) error {
+	if _, refused := d.versions.inForce(time.Now()); refused {
+		return errors.New(outdated().Detail)
+	}
 	d.mu.Lock()
 	proxy := d.ways[device.GetJID()]
 	d.mu.Unlock()

@@ -24,8 +24,8 @@ func TestLogsShowNoSecrets(t *testing.T) {
 	d := newDriver(t, l, t.TempDir()+"/keys", func(o *whatsapp.Options) { o.Log = zap.New(core) })
 	var secrets []string
 	for _, faults := range []labapi.Faults{
-		{}, {PairingDefect: labapi.DefectHMAC}, {StreamErrors: 1, StreamErrorCode: 500},
-		{RefusedLogins: 1, LoginFailureReason: 402, LoginFailureCode: 101}, {RefusedLogins: 1, LoginFailureReason: 418},
+		{PairingDefect: labapi.DefectHMAC}, {StreamErrors: 1, StreamErrorCode: 500},
+		{RefusedLogins: 1, LoginFailureReason: 402, LoginFailureCode: 101},
 	} {
 		must(t, m.SetFaults(t.Context(), faults))
 		phone := newPhone(t, m, labapi.NewAccount{})
