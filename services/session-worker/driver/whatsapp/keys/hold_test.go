@@ -126,9 +126,9 @@ func TestACutConnectionLosesEveryHoldAndTheNextOneConnectsAnew(t *testing.T) {
 }
 
 func TestASilentServerLosesTheHolds(t *testing.T) {
-	line := newLine(t, cluster.Addr())
+	line := newLine(t, cluster.Addr(), false)
 	dsn := cluster.Database(t)
-	s := open(t, line.through(t, dsn))
+	s := open(t, line.through(t, dsn)+"&connect_timeout=1")
 	_, lost := hold(t, s, one)
 	line.hang()
 	wantLost(t, lost)

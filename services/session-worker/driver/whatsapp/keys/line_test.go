@@ -25,13 +25,13 @@ type line struct {
 	done  sync.WaitGroup
 }
 
-func newLine(t *testing.T, target string) *line {
+func newLine(t *testing.T, target string, pooler bool) *line {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &line{listener: listener, target: target, quiet: make(chan struct{})}
+	l := &line{listener: listener, target: target, pooler: pooler, quiet: make(chan struct{})}
 	l.done.Go(l.accept)
 	t.Cleanup(func() {
 		_ = listener.Close()
@@ -72,19 +72,19 @@ func (l *line) accept() {
 		l.mu.Lock()
 		l.conns = append(l.conns, client, server)
 		l.mu.Unlock()
-		l.done.Go(func() { l.pass(server, client, func(b []byte) {}) })
+		l.done.Go(func() { l.pass(server, client) })
 		l.done.Go(func() {
 			if l.pooler {
 				l.passMessages(client, server)
 			} else {
-				l.pass(client, server, func([]byte) {})
+				l.pass(client, server)
 			}
 		})
 	}
 }
 
 // pass copies until either end closes; once the line is quiet it swallows all.
-func (l *line) pass(to, from net.Conn, look func([]byte)) {
+func (l *line) pass(to, from net.Conn) {
 	defer to.Close()
 	buffer := make([]byte, 32<<10)
 	for {
@@ -92,7 +92,6 @@ func (l *line) pass(to, from net.Conn, look func([]byte)) {
 		select {
 		case <-l.quiet:
 		default:
-			look(buffer[:n])
 			if _, failed := to.Write(buffer[:n]); failed != nil {
 				return
 			}

@@ -84,9 +84,7 @@ func TestErrorsOfOpeningSayWhatToDoAndShowNoPassword(t *testing.T) {
 		wantRefused(t, path, keys.ErrFile, "not a database")
 	})
 	t.Run("behind a pooler", func(t *testing.T) {
-		pooler := newLine(t, cluster.Addr())
-		pooler.pooler = true
-		wantRefused(t, pooler.through(t, dsn), keys.ErrPooler, "server itself")
+		wantRefused(t, newLine(t, cluster.Addr(), true).through(t, dsn), keys.ErrPooler, "server itself")
 	})
 }
 
