@@ -33,7 +33,8 @@ var formatSwitches = map[instance.Format][]string{
 const maxFormatEvents = 100
 
 // checkWords checks the notifications and switches that are asked for of a format,
-// and returns the names sorted and without repetitions. A format that is none was
+// and returns the names without repetitions, in the order in which they were given:
+// what is shown again is what was said. A format that is none was
 // named already.
 func checkWords(f *instance.FieldErrors, names, options string, format instance.Format, events []string, switches map[string]string) formatWords {
 	if !format.Valid() {
@@ -64,7 +65,16 @@ func checkWords(f *instance.FieldErrors, names, options string, format instance.
 			f.Add(instance.Path(options, name), "must be true or false")
 		}
 	}
-	return formatWords{events: slices.Compact(slices.Sorted(slices.Values(events))), options: maps.Clone(switches)}
+	return formatWords{events: unrepeated(events), options: maps.Clone(switches)}
+}
+
+func unrepeated(names []string) (out []string) {
+	for _, name := range names {
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // applyWords changes what a webhook wants in the words of its format, which w has

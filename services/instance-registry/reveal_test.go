@@ -98,7 +98,7 @@ func TestWhatAWebhookWantsInTheWordsOfItsFormat(t *testing.T) {
 	w := serving(t)
 	made := must[pb.CreateWebhookReply](t, w, bus.SubjectWebhooksCreate, &pb.CreateWebhookRequest{Webhook: &pb.WebhookSpec{Url: "https://example.com/", Format: "evolution",
 		FormatEvents: []string{"QRCODE_UPDATED", "CONNECTION_UPDATE", "QRCODE_UPDATED"}, FormatOptions: map[string]string{"byEvents": "true"}}}).GetWebhook()
-	if !slices.Equal(made.GetFormatEvents(), []string{"CONNECTION_UPDATE", "QRCODE_UPDATED"}) || made.GetFormatOptions()["byEvents"] != "true" {
+	if !slices.Equal(made.GetFormatEvents(), []string{"QRCODE_UPDATED", "CONNECTION_UPDATE"}) || made.GetFormatOptions()["byEvents"] != "true" {
 		t.Errorf("%v", made)
 	}
 	change := func(req *pb.UpdateWebhookRequest) *pb.Webhook {
