@@ -27,6 +27,8 @@ const (
 	Ownership Condition = "ownership"
 	// Followers: every stream and bucket that is followed was read up to its end once.
 	Followers Condition = "followers"
+	// KeyStore: the database with the keys of sessions answers.
+	KeyStore Condition = "key-store"
 	// Lab: the lab's control address answers.
 	Lab Condition = "lab"
 	// Draining: the process is going; it takes no new work.
@@ -35,7 +37,7 @@ const (
 
 // Conditions lists every condition.
 func Conditions() []Condition {
-	return []Condition{Starting, NATS, Streams, Registry, Ownership, Followers, Lab, Draining}
+	return []Condition{Starting, NATS, Streams, Registry, Ownership, Followers, KeyStore, Lab, Draining}
 }
 
 // Reason says that a condition does not hold, and in words why. Anyone who

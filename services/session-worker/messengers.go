@@ -98,16 +98,34 @@ func openKeys(ctx context.Context, cfg Config, deps Deps) (*keys.Store, error) {
 	}
 	for pause := time.Second; ; pause = min(2*pause, 10*time.Second) {
 		store, err := keys.Open(ctx, options)
+		if err == nil {
+			deps.Health.Set(service.KeyStore, nil)
+			deps.Health.Register(service.KeyStore, answers(store))
+		}
 		if !errors.Is(err, keys.ErrUnreachable) {
 			return store, err
 		}
-		deps.Health.Set(service.Ownership, errors.New("the key store cannot be reached"))
+		deps.Health.Set(service.KeyStore, errSilentStore)
 		deps.Log.Warn("the key store cannot be reached; trying again", zap.Duration("after", pause), zap.Error(err))
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
+	}
+}
+
+// errSilentStore is all that the readiness tells; the log says more.
+var errSilentStore = errors.New("the key store does not answer")
+
+// answers is the readiness of the key store. Sessions that are online go on
+// without it for a while, new ones cannot begin.
+func answers(store *keys.Store) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if store.Ping(ctx) != nil {
+			return errSilentStore
+		}
+		return nil
 	}
 }
 
