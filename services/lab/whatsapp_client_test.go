@@ -36,11 +36,28 @@ type memory struct {
 	mu       sync.Mutex
 	preKeys  []*keys.PreKey
 	uploaded uint32
+	// paired has what the library learnt when it was linked; its ID is nil before.
+	paired store.Device
 	// pruned has a token for each login whose privacy tokens were looked through.
 	pruned chan struct{}
 }
 
-func (m *memory) PutDevice(context.Context, *store.Device) error { return nil }
+func (m *memory) PutDevice(_ context.Context, d *store.Device) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.paired = *d
+	return nil
+}
+
+// load completes a device by what was stored of it.
+func (m *memory) load(d *store.Device) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.paired.ID != nil {
+		id := *m.paired.ID
+		d.ID, d.LID, d.Account, d.AdvSecretKey = &id, m.paired.LID, m.paired.Account, m.paired.AdvSecretKey
+	}
+}
 
 func (m *memory) GetOrGenPreKeys(_ context.Context, count uint32) ([]*keys.PreKey, error) {
 	m.mu.Lock()
@@ -89,8 +106,10 @@ func (m *memory) UploadedPreKeyCount(ctx context.Context) (int, error) {
 // client of its own, and is ended by its context: the library's Disconnect is a data
 // race with a server that closes at the same moment (seen in its socket package).
 type waDevice struct {
-	tb     testing.TB
-	addrs  lab.Addrs
+	tb    testing.TB
+	addrs lab.Addrs
+	// device has the keys. Every client has a copy of its own, as if read from a
+	// database: the library changes it, at the latest when the device was unlinked.
 	device *store.Device
 	mem    *memory
 	// payload, when not nil, changes what the device says of itself.
@@ -120,7 +139,9 @@ func (w *waDevice) open() {
 		return (&net.Dialer{}).DialContext(ctx, network, w.addrs.WhatsApp)
 	}
 	heard := make(chan any, 1000)
-	w.client, w.events = whatsmeow.NewClient(w.device, nil), heard
+	device := *w.device
+	w.mem.load(&device)
+	w.client, w.events = whatsmeow.NewClient(&device, nil), heard
 	w.client.EnableAutoReconnect = false
 	w.client.DisableLoginAutoReconnect = true
 	for _, set := range []func(*http.Client){w.client.SetPreLoginHTTPClient, w.client.SetWebsocketHTTPClient} {
@@ -130,7 +151,7 @@ func (w *waDevice) open() {
 	}
 	if w.payload != nil {
 		w.client.GetClientPayload = func() *waWa6.ClientPayload {
-			p := w.device.GetClientPayload()
+			p := device.GetClientPayload()
 			w.payload(p)
 			return p
 		}
