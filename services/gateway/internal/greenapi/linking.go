@@ -128,7 +128,7 @@ func (a *API) outcomeOf(c *called, o client.Outcome) outcome {
 	case o.Code != nil:
 		return outcome{Type: typeError, Message: messageNotReady, code: client.RendererUnavailable}
 	}
-	return outcome{Type: typeError, Message: trouble(o.Status), code: string(o.Status.Reason)}
+	return outcome{Type: typeError, Message: trouble(c.provider, o.Status), code: string(o.Status.Reason)}
 }
 
 func (a *API) linkedWord(c *called) string {
@@ -139,14 +139,18 @@ func (a *API) linkedWord(c *called) string {
 }
 
 // trouble says why there is no code, in the product's words where it has some.
-func trouble(s instance.Status) string {
+func trouble(p instance.Provider, s instance.Status) string {
 	switch s.Reason {
 	case instance.ReasonUnreachable, instance.ReasonQRTimeout:
 		return messageTimeout
 	case instance.ReasonConnectionClosed, instance.ReasonKeepaliveTimeout, instance.ReasonLoginRefused, instance.ReasonPairingRefused:
 		return messageClosed
 	}
-	if s.Phase == instance.Outdated || s.Phase == instance.Blocked {
+	switch {
+	case s.Phase == instance.Outdated && p == instance.WhatsApp:
+		// Stale versions of other forms are what people have in their files.
+		return s.Detail + " A version " + instance.WhatsAppVersionForm + "."
+	case s.Phase == instance.Outdated || s.Phase == instance.Blocked:
 		return s.Detail // says what to do about it
 	}
 	return messageNotReady

@@ -3,6 +3,7 @@ package greenapi
 import (
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,13 +68,16 @@ func TestHistoryTellsChangesAmongThreeStatesNewestFirst(t *testing.T) {
 func TestTroubleIsSaidInTheProductsWords(t *testing.T) {
 	for reason, want := range map[instance.Reason]string{instance.ReasonUnreachable: "timeout", instance.ReasonConnectionClosed: "connection_closed",
 		instance.ReasonConnectRequested: "not_ready"} {
-		if got := trouble(instance.Status{Phase: instance.Connecting, Reason: reason}); got != want {
+		if got := trouble(instance.WhatsApp, instance.Status{Phase: instance.Connecting, Reason: reason}); got != want {
 			t.Errorf("%s: %s", reason, got)
 		}
 	}
-	const form = "Give a version of the form 2.3000.<number>."
-	if got := trouble(instance.Status{Phase: instance.Outdated, Reason: instance.ReasonClientOutdated, Detail: form}); got != form {
+	outdated := instance.Status{Phase: instance.Outdated, Reason: instance.ReasonClientOutdated, Detail: "Too old."}
+	if got := trouble(instance.WhatsApp, outdated); !strings.HasPrefix(got, "Too old. ") || !strings.Contains(got, "2.3000.<number>") {
 		t.Errorf("outdated: %s", got)
+	}
+	if got := trouble(instance.MAX, outdated); got != "Too old." {
+		t.Errorf("outdated, of MAX: %s", got)
 	}
 }
 
