@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/types"
@@ -28,6 +29,27 @@ func inBothModes(t *testing.T, test func(t *testing.T, faults labapi.Faults)) {
 	t.Run("hostile", func(t *testing.T) { test(t, labapi.Faults{HostileClose: true}) })
 }
 
+// awaitLinked awaits that the device was linked and is to come again, which the library
+// may tell in any order.
+func awaitLinked(w *waDevice) (success *events.PairSuccess) {
+	w.tb.Helper()
+	deadline := time.After(patience)
+	for again := false; success == nil || !again; {
+		select {
+		case event := <-w.events:
+			switch event := event.(type) {
+			case *events.PairSuccess:
+				success = event
+			case *events.ManualLoginReconnect:
+				again = true
+			}
+		case <-deadline:
+			w.tb.Fatalf("linked: %v, told to come again: %v", success != nil, again)
+		}
+	}
+	return success
+}
+
 func TestWhatsAppLinksADeviceByQR(t *testing.T) {
 	l, c := startLab(t, lab.Config{}, lab.Deps{})
 	addWhatsApp(t, c, waPhone)
@@ -44,11 +66,10 @@ func TestWhatsAppLinksADeviceByQR(t *testing.T) {
 	if len(linked) != 1 || linked[0].Connected || linked[0].Name == "" {
 		t.Fatalf("once the scan is answered the phone shows %+v", linked)
 	}
-	success := awaitWA[*events.PairSuccess](w)
+	success := awaitLinked(w)
 	if success.ID.User != waPhone || success.ID.Device != 1 || success.LID.Device != 1 || success.BusinessName != "Ada" {
 		t.Fatalf("linked as %+v", success)
 	}
-	awaitWA[*events.ManualLoginReconnect](w)
 	w.reconnect()
 	linked = devices(t, c, waPhone)
 	if len(linked) != 1 || !linked[0].Connected || linked[0].Connections != 1 || linked[0].MostConnections != 1 {
@@ -75,8 +96,7 @@ func TestWhatsAppLinksADeviceByPhoneCode(t *testing.T) {
 	if err := c.EnterCode(t.Context(), waPhone, code); err != nil {
 		t.Fatal(err)
 	}
-	awaitWA[*events.PairSuccess](w)
-	awaitWA[*events.ManualLoginReconnect](w)
+	awaitLinked(w)
 	w.reconnect()
 	if got := reason(c.EnterCode(t.Context(), waPhone, code)); got != labapi.ReasonExpiredCode {
 		t.Errorf("a code that was used: %s", got)
@@ -128,8 +148,7 @@ func TestWhatsAppAsksForAPasskey(t *testing.T) {
 			if err := w.client.SendPasskeyConfirmation(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			awaitWA[*events.PairSuccess](w)
-			awaitWA[*events.ManualLoginReconnect](w)
+			awaitLinked(w)
 			w.reconnect()
 		})
 	}
