@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"pairgate.dev/pkg/instance"
 	"pairgate.dev/services/standalone/internal/e2e"
 )
 
@@ -13,12 +14,18 @@ import (
 // one set, loses the original, and starts on the copy: the link, the instance's token
 // and its webhook are as they were, and no code is asked for.
 func TestLinkSurvivesBackupAndRestore(t *testing.T) {
+	for _, messenger := range []instance.Provider{instance.Simulated, instance.WhatsApp} {
+		t.Run(string(messenger), func(t *testing.T) { backupAndRestore(t, messenger) })
+	}
+}
+
+func backupAndRestore(t *testing.T, messenger instance.Provider) {
 	const phone = "15550100071"
 	receiver := e2e.NewReceiver(t)
 	original := filepath.Join(t.TempDir(), "data")
 	d := e2e.OneIn(t, &binaries, original, nil)
-	addPhone(t, d, phone)
-	created := create(t, d, "kept", receiver)
+	addPhoneOf(t, d, messenger, phone)
+	created := createOf(t, d, messenger, "kept", receiver)
 	secret := created["webhooks"].([]any)[0].(map[string]any)["secret"].(string)
 	before := link(t, d, "kept", phone)
 	if code := d.Processes["pairgate"].Stop(); code != 0 {
