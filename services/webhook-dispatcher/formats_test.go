@@ -183,3 +183,29 @@ func TestADeliveryOfOneOfSeveralNotificationsIsOwedAgainAlone(t *testing.T) {
 	}
 	w.noneOwed()
 }
+
+// A receiver that reads another format's bodies is not sent one of ours.
+func TestATestSpeaksTheWordsOfTheFormat(t *testing.T) {
+	w := newWorld(t)
+	w.registry()
+	rec := w.instance(9000000001)
+	receiver := newRecorder(t, nil)
+	green := w.hookOf(rec, receiver.URL, instance.FormatGreenAPI, "", nil)
+	evolution := w.hookOf(rec, receiver.URL, instance.FormatEvolution, "", nil)
+	w.start(w.config())
+	for _, hook := range []string{green, evolution} {
+		rep := new(pb.TestWebhookReply)
+		err := bus.Request(w.ctx(), w.conn, bus.SubjectWebhooksTest, &pb.TestWebhookRequest{WebhookId: hook, Ref: rec.GetInstance().GetId()}, rep)
+		if err != nil || rep.GetAttempt().GetStatusCode() != http.StatusOK || rep.GetAttempt().GetError() != "" {
+			t.Fatalf("%v, %v", rep, err)
+		}
+	}
+	got := receiver.wait(2)
+	if body := got[0].body; !strings.HasPrefix(body, `{"typeWebhook":"stateInstanceChanged","instanceData":{"idInstance":9000000001,`) ||
+		!strings.HasSuffix(body, `"stateInstance":"notAuthorized"}`) || got[0].header.Get("X-Delivery-Attempt") != "1" {
+		t.Errorf("%s", body)
+	}
+	if body := got[1].body; !strings.HasPrefix(body, `{"event":"connection.update","instance":"one","data":{"instance":"one","state":"close"`) {
+		t.Errorf("%s", body)
+	}
+}
