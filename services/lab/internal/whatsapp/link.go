@@ -183,12 +183,12 @@ func (s *Server) signed(c *conn, device accounts.Device, introduction *adv.Intro
 	l.written = true
 	device.LinkedAt = time.Now().UTC()
 	pending := s.book.Link(device)
-	s.unwritten[device.ID] = pending
+	s.unwritten[addressOf(device)] = pending
 	s.wg.Go(func() {
 		err := pending.Wait()
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		delete(s.unwritten, device.ID)
+		delete(s.unwritten, addressOf(device))
 		if err != nil {
 			s.log.Error("a linked device could not be written", zap.Error(err))
 			l.ended.Tell(&refusal.Error{Status: 500, Detail: "The lab could not write to its disk."})

@@ -18,14 +18,16 @@ import (
 
 // login logs a linked device in. The caller holds the mutex.
 func (s *Server) login(c *conn, p payload) {
-	device, ok := s.find(p.user, p.device)
-	if pending, unwritten := s.unwritten[device.ID]; ok && unwritten {
-		// It lost the connection that linked it; what it is told must be on disk.
+	at := address{p.user, p.device}
+	if pending, ok := s.unwritten[at]; ok {
+		// What it is told must be on disk.
 		s.wg.Go(func() {
-			_ = pending.Wait() // that it failed is seen to where it was linked
+			_ = pending.Wait() // that it failed is seen to elsewhere
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			delete(s.unwritten, device.ID)
+			if s.unwritten[at] == pending {
+				delete(s.unwritten, at)
+			}
 			if !c.over {
 				s.login(c, p)
 			}
@@ -41,6 +43,7 @@ func (s *Server) login(c *conn, p payload) {
 		c.fail(f)
 		return
 	}
+	device, ok := s.find(at)
 	if !ok || !device.KeyIs(string(c.noise[:])) {
 		c.fail(failure{reason: failureLoggedOut})
 		return
@@ -57,10 +60,18 @@ func (s *Server) login(c *conn, p payload) {
 	s.goOnline(c, device)
 }
 
-// find returns the device of this number.
-func (s *Server) find(phone string, number uint16) (accounts.Device, bool) {
-	for _, d := range s.book.Devices(phone) {
-		if d.WhatsApp != nil && d.WhatsApp.Number == number {
+// address is how a device calls itself: its account, and its number there.
+type address struct {
+	phone  string
+	number uint16
+}
+
+func addressOf(d accounts.Device) address { return address{d.Phone, d.WhatsApp.Number} }
+
+// find returns the linked device of this address.
+func (s *Server) find(at address) (accounts.Device, bool) {
+	for _, d := range s.book.Devices(at.phone) {
+		if d.WhatsApp != nil && addressOf(d) == at {
 			return d, true
 		}
 	}

@@ -1,9 +1,11 @@
 package whatsapp
 
 import (
+	"slices"
 	"time"
 
 	"pairgate.dev/services/lab/internal/accounts"
+	"pairgate.dev/services/lab/internal/journal"
 	"pairgate.dev/services/lab/internal/refusal"
 	"pairgate.dev/services/lab/labapi"
 )
@@ -12,34 +14,46 @@ import (
 // fails with not_linked when there is none.
 func (s *Server) Unlink(phone, device string) error {
 	s.mu.Lock()
-	ids := s.devices(phone, device)
-	if len(ids) == 0 {
+	devices := s.devices(phone, device)
+	if len(devices) == 0 {
 		s.mu.Unlock()
 		return refusal.Conflict(labapi.ReasonNotLinked, "The phone has no such linked device.")
 	}
-	pending := s.book.Unlink(ids...)
+	pending := s.unlink(devices...)
 	s.mu.Unlock()
-	if err := pending.Wait(); err != nil {
-		return err
-	}
+	err := pending.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, id := range ids {
-		s.forget(id)
-		if c := s.online[id]; c != nil {
+	for _, d := range devices {
+		delete(s.unwritten, addressOf(d))
+		if err != nil {
+			continue
+		}
+		s.forget(d.ID)
+		if c := s.online[d.ID]; c != nil {
 			c.hangUp(deviceRemoved(), closeGrace)
 		}
 	}
-	return nil
+	return err
 }
 
-func (s *Server) devices(phone, device string) (ids []string) {
-	for _, d := range s.book.Devices(phone) {
-		if device == "" || d.ID == device {
-			ids = append(ids, d.ID)
-		}
+// unlink takes devices out of the book. Who calls it deletes them from s.unwritten
+// once they are written. The caller holds the mutex.
+func (s *Server) unlink(devices ...accounts.Device) journal.Pending {
+	ids := make([]string, 0, len(devices))
+	for _, d := range devices {
+		ids = append(ids, d.ID)
 	}
-	return ids
+	pending := s.book.Unlink(ids...)
+	for _, d := range devices {
+		s.unwritten[addressOf(d)] = pending
+	}
+	return pending
+}
+
+// devices returns the device of the phone, or all of them when it is empty.
+func (s *Server) devices(phone, device string) []accounts.Device {
+	return slices.DeleteFunc(s.book.Devices(phone), func(d accounts.Device) bool { return device != "" && d.ID != device })
 }
 
 // Replace ends the connections of the device, or of every device of the phone, as
@@ -61,8 +75,8 @@ func (s *Server) each(phone, device string, do func(*conn)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found := false
-	for _, id := range s.devices(phone, device) {
-		if c := s.online[id]; c != nil {
+	for _, d := range s.devices(phone, device) {
+		if c := s.online[d.ID]; c != nil {
 			do(c)
 			found = true
 		}

@@ -86,11 +86,12 @@ func (s *Server) logout(c *conn, id string, remove binary.Node) {
 		c.send(refuse(id, "403", "forbidden"))
 		return
 	}
-	pending := s.book.Unlink(device.ID)
+	pending := s.unlink(device)
 	s.wg.Go(func() {
 		err := pending.Wait()
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		delete(s.unwritten, addressOf(device))
 		if err != nil {
 			s.log.Error("an unlinked device could not be written", zap.Error(err))
 			c.send(refuse(id, "500", "internal-server-error"))

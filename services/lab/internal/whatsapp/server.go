@@ -46,8 +46,9 @@ type Server struct {
 	// online has the connection of each device that is logged in.
 	online map[string]*conn
 	tally  tally.Tally
-	// unwritten has the linked devices that are not on disk yet.
-	unwritten map[string]journal.Pending
+	// unwritten has the devices that were linked or unlinked and are on their way to
+	// the disk.
+	unwritten map[address]journal.Pending
 	refs      codes.Index[*conn]
 	typed     typedCodes
 	// compared has the codes that phones show for comparison, by phone.
@@ -82,7 +83,7 @@ func Start(listener net.Listener, book *accounts.Book, f *faults.Switch, log *za
 	s := &Server{
 		listener: listener, served: make(chan error, 1), book: book, faults: f, log: log,
 		secret: secret, root: root, chain: chain,
-		conns: map[*conn]struct{}{}, online: map[string]*conn{}, tally: tally.Tally{}, unwritten: map[string]journal.Pending{},
+		conns: map[*conn]struct{}{}, online: map[string]*conn{}, tally: tally.Tally{}, unwritten: map[address]journal.Pending{},
 		refs: codes.NewIndex[*conn](), typed: newTypedCodes(), compared: map[string]string{}, sent: map[string][]labapi.Sent{},
 	}
 	s.http = &http.Server{
