@@ -118,6 +118,14 @@ func TestLifeAtAHostileServer(t *testing.T) {
 	}
 }
 
+// The phone has linked the device, and the connection is lost in place of the stream
+// error 515: the session logs in all the same.
+func TestLinkThatIsCutComesOnline(t *testing.T) {
+	_, m, d := setup(t)
+	must(t, m.SetFaults(t.Context(), labapi.Faults{CutLinks: 1}))
+	linkWith(t, m, d, driver.PairParams{}, newPhone(t, m, labapi.NewAccount{})).Close()
+}
+
 // A phone that hands over what does not fit is refused, and nothing is kept.
 func TestDefectiveLinksAreRefused(t *testing.T) {
 	_, m, d := setup(t)

@@ -12,6 +12,7 @@ import (
 
 	"pairgate.dev/pkg/instance"
 	"pairgate.dev/services/session-worker/driver"
+	"pairgate.dev/services/session-worker/driver/whatsapp/keys"
 )
 
 const (
@@ -65,7 +66,7 @@ func (d *Driver) removeOrphans(ctx context.Context) (left int, err error) {
 		}
 		if err := d.removeOrphan(ctx, device); err != nil {
 			left++
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && !errors.Is(err, keys.ErrHeld) {
 				d.log.Warn("a device of WhatsApp that belongs to no instance could not be unlinked; trying again later", zap.Error(err))
 			}
 		}

@@ -84,7 +84,8 @@ func (s *session) takePairing(event any) *instance.Closed {
 	case *events.PairPasskeyRequest, *events.PairPasskeyConfirmation, *events.PairPasskeyError:
 		return s.takePasskey(e, now)
 	case consent:
-		s.stage, s.jid = accepted, e.jid.String()
+		s.stage, s.jid, s.noCode = accepted, e.jid, nil
+		s.again.Stop()
 		s.tick.Stop()
 		s.grace.Stop()
 		s.watchdog.Reset(finishTimeout)
@@ -146,7 +147,11 @@ func (s *session) takeCode(c pairingCode, now time.Time) *instance.Closed {
 		return nil
 	}
 	if c.err != nil {
-		return codeFailure(c.err, now)
+		// There is no code for a device whose QR code was just scanned, either.
+		if s.noCode = codeFailure(c.err, now); s.noCode != nil {
+			s.again.Reset(explanation)
+		}
+		return nil
 	}
 	s.tell(instance.PairingCodeIssued{Code: strings.ReplaceAll(c.code, "-", ""), Phone: s.pair.Phone,
 		Issued: now, Expires: s.clock.last()})
@@ -179,7 +184,7 @@ func (s *session) unstore() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), storeTimeout)
 	defer cancel()
 	device, ok, err := s.d.opts.Keys.Device(ctx, s.common.Instance)
-	if err == nil && ok && device.ID != nil && device.ID.String() == s.jid {
+	if err == nil && ok && device.GetJID() == s.jid {
 		// Should it fail, a login with these keys is told that the device is not linked.
 		_ = s.d.opts.Keys.Drop(ctx, device)
 	}
@@ -193,7 +198,7 @@ func (s *session) linkedAfterAll() *instance.Closed {
 	if err != nil {
 		return s.storeFailure(err)
 	}
-	if !ok || device.ID == nil || device.ID.String() != s.jid {
+	if !ok || device.GetJID() != s.jid {
 		return connectionClosed()
 	}
 	if end := s.linked(); end != nil {
@@ -207,11 +212,9 @@ func (s *session) linked() *instance.Closed {
 	ctx, cancel := context.WithTimeout(s.ctx, storeTimeout)
 	defer cancel()
 	account, ok, err := s.d.opts.Keys.Account(ctx, s.common.Instance)
-	if err == nil && !ok {
-		err = errors.New("no keys")
-	}
-	if err != nil {
-		return s.storeFailure(err)
+	if err != nil || !ok {
+		// The keys are stored all the same; that is not to be kept from anybody.
+		account = accountOf(s.jid, "")
 	}
 	s.tick.Stop()
 	s.mu.Lock()

@@ -57,7 +57,8 @@ func (s *session) takePasskey(event any, now time.Time) *instance.Closed {
 	case *events.PairPasskeyError:
 		return closed(instance.ReasonPairingRefused, "WhatsApp did not accept the passkey.")
 	}
-	s.stage = asking
+	s.stage, s.noCode = asking, nil
+	s.again.Stop()
 	s.mu.Lock()
 	s.live, s.asked = s.link, ask
 	s.mu.Unlock()

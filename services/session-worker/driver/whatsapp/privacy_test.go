@@ -23,20 +23,28 @@ func TestLogsShowNoSecrets(t *testing.T) {
 	core, logs := observer.New(zapcore.DebugLevel)
 	d := newDriver(t, l, t.TempDir()+"/keys", func(o *whatsapp.Options) { o.Log = zap.New(core) })
 	var secrets []string
-	for _, faults := range []labapi.Faults{
+	for i, faults := range []labapi.Faults{
 		{PairingDefect: labapi.DefectHMAC}, {StreamErrors: 1, StreamErrorCode: 500},
 		{RefusedLogins: 1, LoginFailureReason: 402, LoginFailureCode: 101},
 	} {
 		must(t, m.SetFaults(t.Context(), faults))
 		phone := newPhone(t, m, labapi.NewAccount{})
-		s := pair(d, driver.PairParams{Method: instance.MethodCode, Phone: phone})
+		p := driver.PairParams{}
+		if i == 0 {
+			p.Method, p.Phone = instance.MethodCode, phone
+		}
+		s := pair(d, p)
 		qr := await[instance.CodeIssued](t, s).Text
-		code := await[instance.PairingCodeIssued](t, s).Code
-		secrets = append(secrets, phone, code, code[:4]+"-"+code[4:])
-		secrets = append(secrets, strings.Split(qr, ",")...)
-		_ = m.EnterCode(t.Context(), phone, code)
+		fields := strings.Split(qr, ",")
 		// The last field names the platform in one character.
-		secrets = secrets[:len(secrets)-1]
+		secrets = append(append(secrets, phone), fields[:len(fields)-1]...)
+		if i == 0 {
+			code := await[instance.PairingCodeIssued](t, s).Code
+			secrets = append(secrets, code, code[:4]+"-"+code[4:])
+			_ = m.EnterCode(t.Context(), phone, code)
+		} else {
+			_ = m.Scan(t.Context(), phone, qr)
+		}
 		s.Close()
 	}
 	must(t, d.Close())

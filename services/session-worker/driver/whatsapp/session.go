@@ -94,15 +94,16 @@ type actor struct {
 	lost     <-chan struct{}
 	clock    *qrClock
 	codeSent bool
-	options  string
-	expires  time.Time
+	// noCode is how the session closes that got no pairing code.
+	noCode  *instance.Closed
+	options string
+	expires time.Time
 	// restart says that the stream error 515 has come, socketGone that the connection has ended.
 	restart, socketGone bool
 	// tries counts the logins after a link.
 	tries int
 	// jid is what a phone has accepted us as, before what the instance was linked as until then.
-	jid    string
-	before types.JID
+	jid, before types.JID
 
 	watchdog, tick, grace, again *time.Timer
 }
@@ -177,7 +178,9 @@ func (s *session) serve() *instance.Closed {
 		case <-s.grace.C:
 			end = s.gone()
 		case <-s.again.C:
-			end = s.enter()
+			if end = s.noCode; end == nil {
+				end = s.enter()
+			}
 		}
 		if end != nil {
 			return end
