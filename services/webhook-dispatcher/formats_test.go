@@ -209,3 +209,57 @@ func TestATestSpeaksTheWordsOfTheFormat(t *testing.T) {
 		t.Errorf("%s", body)
 	}
 }
+
+// Evolution API's own settings say how often and how soon; then the lane moves on.
+func TestEvolutionRetriesAsItsSettingsSay(t *testing.T) {
+	w := newWorld(t)
+	rec := w.instance(8)
+	receiver := newRecorder(t, func(p posted, nth int) int {
+		if strings.Contains(p.body, `"state":"connecting"`) || nth == 4 {
+			return http.StatusServiceUnavailable
+		}
+		return http.StatusCreated
+	})
+	hook := w.hookOf(rec, receiver.URL, instance.FormatEvolution, "", nil)
+	cfg := w.config()
+	cfg.Evolution.Attempts, cfg.Evolution.InitialDelay, cfg.Evolution.Exponential = 3, 1, false
+	w.start(cfg)
+	given := w.became(rec, instance.Idle, instance.Connecting, instance.ReasonConnectRequested, false, false)
+	taken := w.became(rec, instance.Syncing, instance.Online, instance.ReasonLinked, true, false)
+	got := receiver.wait(5)
+	w.noneOwed()
+	for i, state := range []string{"connecting", "connecting", "connecting", "open", "open"} {
+		if !strings.Contains(got[i].body, `"state":"`+state+`"`) {
+			t.Errorf("request %d: %s", i, got[i].body)
+		}
+	}
+	if dead := w.records(bus.StreamDeadLetters, bus.DeadLettersOf(hook)); len(dead) != 1 || dead[given].GetReason() != "exhausted" || dead[given].GetAttempts() != 3 {
+		t.Errorf("%v", dead)
+	}
+	if d := w.attempts(hook)[taken]; d.GetState() != "delivered" || d.GetAttempts() != 2 {
+		t.Errorf("%v", d)
+	}
+}
+
+// Retention is a part of the policy: what was owed for longer is given up untried, and
+// what is behind it comes into its turn.
+func TestWhatIsOwedTooLongIsGivenUp(t *testing.T) {
+	w := newWorld(t)
+	id := newInstance()
+	r := newReceiver(t, status(http.StatusInternalServerError))
+	hook := w.hook(id, r.URL, nil)
+	cfg := w.config()
+	cfg.MaxAge = 500 * time.Millisecond
+	w.start(cfg)
+	old := w.status(id, instance.Idle, 0)
+	bustest.CheckFor(t, patience, func() error {
+		if dead := w.records(bus.StreamDeadLetters, bus.DeadLettersOf(hook)); dead[old].GetReason() != "too_old" || dead[old].GetAttempts() == 0 {
+			return fmt.Errorf("the dead are %v", dead)
+		}
+		return nil
+	})
+	r.setAnswer(nil)
+	w.status(id, instance.Connecting, 1)
+	r.wait(1)
+	w.noneOwed()
+}
