@@ -48,7 +48,7 @@ func (a *API) restart(c *call) error {
 	if typed.GetCode() != "" {
 		method = instance.MethodCode
 	}
-	shown := a.await(ctx, c.id(), reply.GetRequest(), method)
+	shown := a.await(ctx, c.one, reply.GetRequest(), method)
 	if shown.state == dialect.EvolutionOpen {
 		return answer(c.w, http.StatusOK, stateIs(c.one, shown.state))
 	}

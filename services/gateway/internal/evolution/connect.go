@@ -75,7 +75,7 @@ func (a *API) pair(c *call, phone string) (shown, error) {
 	now := a.Client.Views().Sessions.Current(c.id())
 	if now.Status.Phase == instance.Pairing && (phone == "" || lives(now.PairingCode, phone)) {
 		a.Client.Touch(ctx, c.id())
-		return a.show(ctx, c.id(), 0), nil
+		return a.show(ctx, c.one, 0), nil
 	}
 	req := &pb.ConnectRequest{Ref: string(c.id()), Window: a.window()}
 	if phone != "" {
@@ -86,7 +86,7 @@ func (a *API) pair(c *call, phone string) (shown, error) {
 		return shown{}, err
 	}
 	a.Client.See(ctx, reply.GetRevision())
-	return a.await(ctx, c.id(), reply.GetRequest(), instance.Method(req.GetMethod())), nil
+	return a.await(ctx, c.one, reply.GetRequest(), instance.Method(req.GetMethod())), nil
 }
 
 func lives(code *pb.PairingCode, phone string) bool {
@@ -95,12 +95,13 @@ func lives(code *pb.PairingCode, phone string) bool {
 
 // await waits until the command shows a code, or anything else that settles it. A
 // linked instance that is being restored is given the time to come back.
-func (a *API) await(ctx context.Context, id instance.ID, request uint64, method instance.Method) shown {
+func (a *API) await(ctx context.Context, one *pb.Instance, request uint64, method instance.Method) shown {
+	id := instance.ID(one.GetId())
 	o := a.Client.AwaitConnect(ctx, id, request, method, a.Wait)
 	if o.Status.Phase == instance.Offline && o.Status.ObservedRequest >= request {
 		a.Client.AwaitStatus(ctx, id, a.Wait, func(s instance.Status) bool { return s.Phase != instance.Offline || stopped(s) })
 	}
-	return a.show(ctx, id, request)
+	return a.show(ctx, one, request)
 }
 
 // stopped says that a linked instance does not try to come back.
@@ -110,12 +111,13 @@ func stopped(s instance.Status) bool {
 
 // show says what the window shows now. While one is open, a code that is about to
 // come is waited for.
-func (a *API) show(ctx context.Context, id instance.ID, request uint64) shown {
+func (a *API) show(ctx context.Context, one *pb.Instance, request uint64) shown {
+	id := instance.ID(one.GetId())
 	o := a.Client.AwaitQR(ctx, id, 0)
 	if o.QR == nil && o.Code == nil && o.Status.Phase == instance.Pairing {
 		o = a.Client.AwaitQR(ctx, id, a.Wait)
 	}
-	out := shown{state: stateNow(o.Snapshot), qr: whyNot(o, request)}
+	out := shown{state: stateNow(o.Snapshot), qr: whyNot(one, o, request)}
 	switch {
 	case o.QR != nil:
 		out.qr.show(o.QR)
@@ -127,9 +129,18 @@ func (a *API) show(ctx context.Context, id instance.ID, request uint64) shown {
 }
 
 // whyNot says why there is no code, in the words of the status.
-func whyNot(o client.Outcome, request uint64) qrCode {
+func whyNot(one *pb.Instance, o client.Outcome, request uint64) qrCode {
 	if o.Status.ObservedRequest < request {
 		return qrCode{reason: string(instance.CodeNoOwner), message: "No worker has taken the request up yet; try again in a moment."}
 	}
-	return qrCode{reason: string(o.Status.Reason), message: o.Status.Detail}
+	return qrCode{reason: string(o.Status.Reason), message: explained(one, o.Status.Phase, o.Status.Detail)}
+}
+
+// explained adds to the detail of a status what the product's users have to know:
+// their files often hold a version of WhatsApp in a form that is long retired.
+func explained(one *pb.Instance, phase instance.Phase, detail string) string {
+	if phase == instance.Outdated && one.GetProvider() == string(instance.WhatsApp) {
+		return detail + " A version " + instance.WhatsAppVersionForm + "."
+	}
+	return detail
 }

@@ -10,7 +10,8 @@ import (
 // out, the messenger refuses it, or another device has its place. A connection that
 // is lost for a moment is none, here as in the product. That the messenger refuses
 // the client version stands here too, because the state alone does not tell it.
-func (r *row) disconnection(s *pb.Status) {
+func (r *row) disconnection(one *pb.Instance) {
+	s := one.GetStatus()
 	reason := instance.Reason(s.GetReason())
 	code := dialect.EvolutionCloseCode(reason)
 	switch instance.Phase(s.GetPhase()) {
@@ -35,7 +36,7 @@ func (r *row) disconnection(s *pb.Status) {
 	object, err := encode(struct {
 		Error cause  `json:"error"`
 		Date  string `json:"date"`
-	}{cause{s.GetReason(), s.GetDetail(), code}, at})
+	}{cause{s.GetReason(), explained(one, instance.Phase(s.GetPhase()), s.GetDetail()), code}, at})
 	if err != nil {
 		return // texts alone are always JSON
 	}

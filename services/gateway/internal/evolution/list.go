@@ -176,7 +176,7 @@ func (a *API) row(one *pb.Instance, secrets *pb.InstanceSecrets) row {
 	if !a.HideTokens {
 		r.Token = new(secrets.GetToken())
 	}
-	r.disconnection(one.GetStatus())
+	r.disconnection(one)
 	return r
 }
 

@@ -88,12 +88,7 @@ func matches(r *http.Request) bool {
 // route serves the request by its route.
 func (a *API) route(w http.ResponseWriter, r *http.Request) error {
 	parts := segments(r)
-	fixed, name := "/"+strings.ToLower(strings.Join(parts, "/")), ""
-	rt := find(r.Method, fixed, false)
-	if rt == nil && len(parts) > 1 && parts[len(parts)-1] != "" {
-		name = parts[len(parts)-1]
-		rt = find(r.Method, "/"+strings.ToLower(strings.Join(parts[:len(parts)-1], "/"))+named, true)
-	}
+	rt, name := find(r.Method, parts)
 	if rt == nil {
 		return a.noRoute(w, r, parts)
 	}
@@ -114,15 +109,27 @@ func (a *API) route(w http.ResponseWriter, r *http.Request) error {
 	return rt.serve(a, c)
 }
 
-// find returns the route; nil when there is none. A GET route serves HEAD too.
-func find(method, path string, ofOne bool) *route {
+// find returns the route of a path, and the name of the instance in it; nil when there
+// is none. A GET route serves HEAD too.
+func find(method string, parts []string) (rt *route, name string) {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
+	last := len(parts) - 1
+	fixed, parent := "/"+strings.ToLower(strings.Join(parts, "/")), "/"+strings.ToLower(strings.Join(parts[:last], "/"))
 	for i := range routes {
-		if routes[i].method == method && routes[i].path == path && strings.HasSuffix(path, named) == ofOne {
-			return &routes[i]
+		rt := &routes[i]
+		if rt.method != method {
+			continue
+		}
+		// Names are not part of the comparison, so that none can be taken for a path.
+		base, ofOne := strings.CutSuffix(rt.path, named)
+		if !ofOne && rt.path == fixed {
+			return rt, ""
+		}
+		if ofOne && parts[last] != "" && base == parent {
+			return rt, parts[last]
 		}
 	}
-	return nil
+	return nil, ""
 }
