@@ -67,11 +67,9 @@ func decodeQR(picture image.Image) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	for _, hint := range []gozxing.DecodeHintType{gozxing.DecodeHintType_TRY_HARDER, gozxing.DecodeHintType_PURE_BARCODE} {
-		result, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{hint: true})
-		if err == nil && result.GetText() != "" {
-			return result.GetText(), true
-		}
+	result, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_TRY_HARDER: true})
+	if err == nil && result.GetText() != "" {
+		return result.GetText(), true
 	}
-	return "", false
+	return decodeDrawing(picture)
 }
