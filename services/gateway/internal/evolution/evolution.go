@@ -110,9 +110,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) error {
 // waiting returns the context of a wait: it ends with the request, and when the
 // process drains.
 func (a *API) waiting(r *http.Request) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(r.Context())
-	stop := context.AfterFunc(a.Stopping, cancel)
-	return ctx, func() { stop(); cancel() }
+	return web.Until(r, a.Stopping)
 }
 
 // window is the length of the pairing windows that this face opens, in seconds.

@@ -3,13 +3,13 @@ package evolution
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 
 	"pairgate.dev/pkg/instance"
 	"pairgate.dev/pkg/seal"
 	pb "pairgate.dev/proto/pairgate/v1"
 	"pairgate.dev/services/gateway/internal/client"
+	"pairgate.dev/services/gateway/internal/web"
 )
 
 // caller is who sends a request: the holder of the global key, or of the token of
@@ -35,7 +35,7 @@ func (a *API) authenticate(w http.ResponseWriter, r *http.Request) (caller, erro
 	hash := seal.HashToken(key)
 	ids, known := a.Client.Holders(hash)
 	if !known {
-		if err := a.Limiter.Allow(w, "from "+address(r)); err != nil {
+		if err := a.Limiter.Allow(w, "from "+web.Address(r)); err != nil {
 			return caller{}, err
 		}
 		var err error
@@ -47,14 +47,6 @@ func (a *API) authenticate(w http.ResponseWriter, r *http.Request) (caller, erro
 		return caller{}, errUnauthorized
 	}
 	return caller{own: ids}, nil
-}
-
-func address(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }
 
 // reach finds the instance of the path, as far as the caller may see: to a token,

@@ -2,7 +2,6 @@ package greenapi
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"pairgate.dev/pkg/seal"
 	pb "pairgate.dev/proto/pairgate/v1"
 	"pairgate.dev/services/gateway/internal/client"
+	"pairgate.dev/services/gateway/internal/web"
 )
 
 // admit finds the instance of the path and checks that the token is its own. The
@@ -45,7 +45,7 @@ func (c *called) of(rec *pb.InstanceRecord) *called {
 // doubted settles what the view does not confirm, by asking the registry. Guessing
 // must not flood it, so this counts against the address.
 func (a *API) doubted(w http.ResponseWriter, r *http.Request, c *called) (*called, error) {
-	if a.Misses.Allow(w, "from "+address(r)) != nil {
+	if a.Misses.Allow(w, "from "+web.Address(r)) != nil {
 		return nil, errTooMany
 	}
 	id, err := a.Client.Resolve(r.Context(), strconv.FormatUint(c.number, 10))
@@ -87,12 +87,4 @@ func (a *API) gone(c *called) error {
 		return errUnauthorized
 	}
 	return errDeleted
-}
-
-func address(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }

@@ -84,9 +84,7 @@ func (a *API) Wait() { a.sockets.Wait() }
 // waiting returns the context of a wait: it ends with the request, and when the
 // process drains.
 func (a *API) waiting(r *http.Request) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(r.Context())
-	stop := context.AfterFunc(a.Stopping, cancel)
-	return ctx, func() { stop(); cancel() }
+	return web.Until(r, a.Stopping)
 }
 
 // serve answers whatever has a path of the product.

@@ -52,7 +52,7 @@ func (a *API) partner(w http.ResponseWriter, r *http.Request, p path) error {
 			return errNoMethod
 		}
 		if a.PartnerToken == "" || !seal.Equal(p.token, a.PartnerToken.Reveal()) {
-			if a.Misses.Allow(w, "from "+address(r)) != nil {
+			if a.Misses.Allow(w, "from "+web.Address(r)) != nil {
 				return errTooMany
 			}
 			w.Header().Set(headerCode, string(instance.CodeUnauthorized))

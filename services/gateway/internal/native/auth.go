@@ -2,7 +2,6 @@ package native
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"strings"
 
@@ -54,7 +53,7 @@ func (a *API) authenticate(w http.ResponseWriter, r *http.Request) (principal, e
 	ids, known := a.Client.Holders(hash)
 	if !known {
 		// Guessing tokens must not flood the registry, so it counts against the address.
-		if err := a.Limiter.Allow(w, "from "+address(r)); err != nil {
+		if err := a.Limiter.Allow(w, "from "+web.Address(r)); err != nil {
 			return principal{}, err
 		}
 		var err error
@@ -66,14 +65,6 @@ func (a *API) authenticate(w http.ResponseWriter, r *http.Request) (principal, e
 		return principal{}, errWrongToken
 	}
 	return principal{hash: hash, own: ids}, a.Limiter.Allow(w, hash)
-}
-
-func address(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }
 
 // authenticated serves requests of any known sender.

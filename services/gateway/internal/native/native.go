@@ -79,9 +79,7 @@ func (a *API) Register(rt *web.Router) {
 // waiting returns the context of a wait: it ends with the request, and when the
 // process drains.
 func (a *API) waiting(r *http.Request) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(r.Context())
-	stop := context.AfterFunc(a.Stopping, cancel)
-	return ctx, func() { stop(); cancel() }
+	return web.Until(r, a.Stopping)
 }
 
 func atLeast(d, least time.Duration) time.Duration {
