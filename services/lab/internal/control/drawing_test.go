@@ -10,14 +10,18 @@ import (
 	"github.com/skip2/go-qrcode"
 )
 
-// Decision: the phones of the lab read every code that is drawn well. Of these the
-// library's reader alone passes over one or two in a hundred.
+// Decision: the phones of the lab read every code that is drawn well. These are the ones
+// among 200 of each size that the library's reader alone passes over, and the first.
 func TestEveryDrawnCodeIsRead(t *testing.T) {
 	for _, tc := range []struct {
 		level qrcode.RecoveryLevel
 		size  int
-	}{{qrcode.Low, 128}, {qrcode.Medium, 256}} {
-		for n := range 200 {
+		codes []int
+	}{
+		{qrcode.Low, 128, []int{0, 63, 65, 70, 86, 118, 149, 192, 197}},
+		{qrcode.Medium, 256, []int{0, 20, 30, 54, 104, 114}},
+	} {
+		for _, n := range tc.codes {
 			var parts []string
 			for i := range 5 {
 				key := sha256.Sum256(fmt.Append(nil, n, i))
