@@ -3,6 +3,8 @@ package registry
 import (
 	"strings"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"pairgate.dev/pkg/instance"
 	pb "pairgate.dev/proto/pairgate/v1"
 )
@@ -52,6 +54,8 @@ type webhookChange struct {
 	headers     *map[string]string
 	enabled     *bool
 	disabled    string
+	// failing is what the dispatcher says of the endpoint; nil stays, its zero clears.
+	failing *timestamppb.Timestamp
 	// names and options are checked against the format that the webhook will have.
 	names   *pb.EventKinds
 	options *pb.HeaderValues
@@ -77,7 +81,7 @@ func (r rules) updateWebhook(f *instance.FieldErrors, req *pb.UpdateWebhookReque
 	if req.GetHeaders() != nil {
 		c.headers = new(instance.CheckHeaders(f, "headers.values", req.GetHeaders().GetValues()))
 	}
-	c.enabled, c.disabled = req.Enabled, req.GetDisabledReason()
+	c.enabled, c.disabled, c.failing = req.Enabled, req.GetDisabledReason(), req.GetFailingSince()
 	c.names, c.options = req.GetFormatEvents(), req.GetFormatOptions()
 	if c.format != nil {
 		checkWords(f, fieldNames, fieldOptions, *c.format, c.names.GetKinds(), c.options.GetValues())

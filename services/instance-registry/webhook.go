@@ -159,6 +159,16 @@ func (r *registry) applyChange(ctx context.Context, e endpoint, c webhookChange)
 		}
 		w.Enabled, w.DisabledReason = *c.enabled, c.disabled
 	}
+	switch {
+	case c.failing != nil:
+		w.FailingSince = c.failing
+		if c.failing.AsTime().Unix() == 0 {
+			w.FailingSince = nil
+		}
+		return nil // nobody has changed it
+	case c.url != nil || c.enabled != nil && *c.enabled:
+		w.FailingSince = nil // what was is of no account for what it is now
+	}
 	w.UpdatedAt = r.timestamp()
 	return nil
 }

@@ -5,6 +5,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/instance"
@@ -84,6 +88,34 @@ func TestUpdateWebhook(t *testing.T) {
 		Events: &pb.EventKinds{Kinds: []string{"x"}}, Format: new("x"), Headers: &pb.HeaderValues{Values: map[string]string{"Host": "x"}}, DisabledReason: "A B"})
 	if len(p.Errors) != 7 {
 		t.Errorf("%v", p)
+	}
+}
+
+// The dispatcher says since when an endpoint fails; whoever mends it begins anew.
+func TestSinceWhenAWebhookFails(t *testing.T) {
+	w := serving(t)
+	made := must[pb.CreateWebhookReply](t, w, bus.SubjectWebhooksCreate, &pb.CreateWebhookRequest{Webhook: &pb.WebhookSpec{Url: "https://example.com/"}}).GetWebhook()
+	since := timestamppb.New(time.Unix(1700000000, 0))
+	say := func(req *pb.UpdateWebhookRequest) *pb.Webhook {
+		t.Helper()
+		req.WebhookId = made.GetId()
+		return must[pb.UpdateWebhookReply](t, w, bus.SubjectWebhooksUpdate, req).GetWebhook()
+	}
+	got := say(&pb.UpdateWebhookRequest{FailingSince: since})
+	if !proto.Equal(got.GetFailingSince(), since) || !proto.Equal(got.GetUpdatedAt(), made.GetUpdatedAt()) {
+		t.Errorf("%v", got)
+	}
+	if got = say(&pb.UpdateWebhookRequest{Events: &pb.EventKinds{Kinds: []string{"qr"}}}); got.GetFailingSince() == nil {
+		t.Error("forgotten by a change that mends nothing")
+	}
+	if got = say(&pb.UpdateWebhookRequest{FailingSince: &timestamppb.Timestamp{}}); got.GetFailingSince() != nil {
+		t.Error("it works again")
+	}
+	for _, mended := range []*pb.UpdateWebhookRequest{{Enabled: new(true)}, {Url: new("https://example.com/2")}} {
+		say(&pb.UpdateWebhookRequest{FailingSince: since})
+		if got = say(mended); got.GetFailingSince() != nil {
+			t.Errorf("%v", got)
+		}
 	}
 }
 

@@ -379,7 +379,14 @@ func (w *world) registry() {
 		if e.Revision() != req.ExpectedRevision || rec.Webhook.InstanceId != req.Ref {
 			return nil, instance.Problemf(instance.CodeConflict, "changed")
 		}
-		rec.Webhook.Enabled, rec.Webhook.DisabledReason = req.GetEnabled(), req.DisabledReason
+		if req.Enabled != nil {
+			rec.Webhook.Enabled, rec.Webhook.DisabledReason = req.GetEnabled(), req.DisabledReason
+		}
+		if since := req.GetFailingSince(); since != nil {
+			if rec.Webhook.FailingSince = since; since.AsTime().Unix() == 0 {
+				rec.Webhook.FailingSince = nil
+			}
+		}
 		w.putHook(rec)
 		return &pb.UpdateWebhookReply{Webhook: rec.Webhook}, nil
 	})

@@ -2161,6 +2161,9 @@ type UpdateWebhookRequest struct {
 	ExpectedRevision uint64 `protobuf:"varint,9,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
 	// Why the dispatcher disables it; empty from users.
 	DisabledReason string `protobuf:"bytes,10,opt,name=disabled_reason,json=disabledReason,proto3" json:"disabled_reason,omitempty"`
+	// Since when every attempt has failed, as the dispatcher has seen it; the beginning of
+	// 1970 for not any more. Absent from users.
+	FailingSince *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=failing_since,json=failingSince,proto3" json:"failing_since,omitempty"`
 	// See WebhookSpec.format_events.
 	FormatEvents *EventKinds `protobuf:"bytes,11,opt,name=format_events,json=formatEvents,proto3" json:"format_events,omitempty"`
 	// See WebhookSpec.format_options.
@@ -2267,6 +2270,13 @@ func (x *UpdateWebhookRequest) GetDisabledReason() string {
 		return x.DisabledReason
 	}
 	return ""
+}
+
+func (x *UpdateWebhookRequest) GetFailingSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FailingSince
+	}
+	return nil
 }
 
 func (x *UpdateWebhookRequest) GetFormatEvents() *EventKinds {
@@ -3220,7 +3230,7 @@ const file_pairgate_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"webhook_id\x18\x02 \x01(\tR\twebhookId\"E\n" +
 	"\x11ListWebhooksReply\x120\n" +
-	"\bwebhooks\x18\x01 \x03(\v2\x14.pairgate.v1.WebhookR\bwebhooks\"\x9d\x04\n" +
+	"\bwebhooks\x18\x01 \x03(\v2\x14.pairgate.v1.WebhookR\bwebhooks\"\xde\x04\n" +
 	"\x14UpdateWebhookRequest\x12\x1d\n" +
 	"\n" +
 	"webhook_id\x18\x01 \x01(\tR\twebhookId\x12\x10\n" +
@@ -3233,7 +3243,8 @@ const file_pairgate_v1_api_proto_rawDesc = "" +
 	"\aenabled\x18\b \x01(\bH\x03R\aenabled\x88\x01\x01\x12+\n" +
 	"\x11expected_revision\x18\t \x01(\x04R\x10expectedRevision\x12'\n" +
 	"\x0fdisabled_reason\x18\n" +
-	" \x01(\tR\x0edisabledReason\x12<\n" +
+	" \x01(\tR\x0edisabledReason\x12?\n" +
+	"\rfailing_since\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\ffailingSince\x12<\n" +
 	"\rformat_events\x18\v \x01(\v2\x17.pairgate.v1.EventKindsR\fformatEvents\x12@\n" +
 	"\x0eformat_options\x18\f \x01(\v2\x19.pairgate.v1.HeaderValuesR\rformatOptionsB\x06\n" +
 	"\x04_urlB\t\n" +
@@ -3406,21 +3417,22 @@ var file_pairgate_v1_api_proto_depIdxs = []int32{
 	60, // 22: pairgate.v1.ListWebhooksReply.webhooks:type_name -> pairgate.v1.Webhook
 	39, // 23: pairgate.v1.UpdateWebhookRequest.events:type_name -> pairgate.v1.EventKinds
 	40, // 24: pairgate.v1.UpdateWebhookRequest.headers:type_name -> pairgate.v1.HeaderValues
-	39, // 25: pairgate.v1.UpdateWebhookRequest.format_events:type_name -> pairgate.v1.EventKinds
-	40, // 26: pairgate.v1.UpdateWebhookRequest.format_options:type_name -> pairgate.v1.HeaderValues
-	55, // 27: pairgate.v1.HeaderValues.values:type_name -> pairgate.v1.HeaderValues.ValuesEntry
-	60, // 28: pairgate.v1.UpdateWebhookReply.webhook:type_name -> pairgate.v1.Webhook
-	64, // 29: pairgate.v1.TestWebhookReply.attempt:type_name -> pairgate.v1.DeliveryAttempt
-	65, // 30: pairgate.v1.ListDeliveriesReply.deliveries:type_name -> pairgate.v1.Delivery
-	65, // 31: pairgate.v1.RedeliverReply.delivery:type_name -> pairgate.v1.Delivery
-	62, // 32: pairgate.v1.ReplayRequest.since:type_name -> google.protobuf.Timestamp
-	62, // 33: pairgate.v1.ReplayRequest.until:type_name -> google.protobuf.Timestamp
-	62, // 34: pairgate.v1.ReplayReply.continue_since:type_name -> google.protobuf.Timestamp
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	62, // 25: pairgate.v1.UpdateWebhookRequest.failing_since:type_name -> google.protobuf.Timestamp
+	39, // 26: pairgate.v1.UpdateWebhookRequest.format_events:type_name -> pairgate.v1.EventKinds
+	40, // 27: pairgate.v1.UpdateWebhookRequest.format_options:type_name -> pairgate.v1.HeaderValues
+	55, // 28: pairgate.v1.HeaderValues.values:type_name -> pairgate.v1.HeaderValues.ValuesEntry
+	60, // 29: pairgate.v1.UpdateWebhookReply.webhook:type_name -> pairgate.v1.Webhook
+	64, // 30: pairgate.v1.TestWebhookReply.attempt:type_name -> pairgate.v1.DeliveryAttempt
+	65, // 31: pairgate.v1.ListDeliveriesReply.deliveries:type_name -> pairgate.v1.Delivery
+	65, // 32: pairgate.v1.RedeliverReply.delivery:type_name -> pairgate.v1.Delivery
+	62, // 33: pairgate.v1.ReplayRequest.since:type_name -> google.protobuf.Timestamp
+	62, // 34: pairgate.v1.ReplayRequest.until:type_name -> google.protobuf.Timestamp
+	62, // 35: pairgate.v1.ReplayReply.continue_since:type_name -> google.protobuf.Timestamp
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_pairgate_v1_api_proto_init() }

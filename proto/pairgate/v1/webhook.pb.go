@@ -146,13 +146,16 @@ type Webhook struct {
 	// Names only; values are never returned.
 	HeaderNames []string `protobuf:"bytes,7,rep,name=header_names,json=headerNames,proto3" json:"header_names,omitempty"`
 	Enabled     bool     `protobuf:"varint,8,opt,name=enabled,proto3" json:"enabled,omitempty"`
-	// Why it is disabled, when Pairgate did it; for example "gone".
+	// Why it is disabled, when Pairgate did it: "gone" or "failing".
 	DisabledReason string                 `protobuf:"bytes,9,opt,name=disabled_reason,json=disabledReason,proto3" json:"disabled_reason,omitempty"`
 	CreatedAt      *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	UpdatedAt      *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	// See WebhookSpec.
 	FormatEvents  []string          `protobuf:"bytes,12,rep,name=format_events,json=formatEvents,proto3" json:"format_events,omitempty"`
 	FormatOptions map[string]string `protobuf:"bytes,13,rep,name=format_options,json=formatOptions,proto3" json:"format_options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Since when every attempt to deliver has failed; absent while they do not, and in
+	// the first minutes.
+	FailingSince  *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=failing_since,json=failingSince,proto3" json:"failing_since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -274,6 +277,13 @@ func (x *Webhook) GetFormatEvents() []string {
 func (x *Webhook) GetFormatOptions() map[string]string {
 	if x != nil {
 		return x.FormatOptions
+	}
+	return nil
+}
+
+func (x *Webhook) GetFailingSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FailingSince
 	}
 	return nil
 }
@@ -527,7 +537,7 @@ const file_pairgate_v1_webhook_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\t\n" +
 	"\a_secretB\n" +
 	"\n" +
-	"\b_enabled\"\xa7\x04\n" +
+	"\b_enabled\"\xe8\x04\n" +
 	"\aWebhook\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
 	"\vinstance_id\x18\x02 \x01(\tR\n" +
@@ -545,7 +555,8 @@ const file_pairgate_v1_webhook_proto_rawDesc = "" +
 	"\n" +
 	"updated_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12#\n" +
 	"\rformat_events\x18\f \x03(\tR\fformatEvents\x12N\n" +
-	"\x0eformat_options\x18\r \x03(\v2'.pairgate.v1.Webhook.FormatOptionsEntryR\rformatOptions\x1a@\n" +
+	"\x0eformat_options\x18\r \x03(\v2'.pairgate.v1.Webhook.FormatOptionsEntryR\rformatOptions\x12?\n" +
+	"\rfailing_since\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\ffailingSince\x1a@\n" +
 	"\x12FormatOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x03\n" +
@@ -604,14 +615,15 @@ var file_pairgate_v1_webhook_proto_depIdxs = []int32{
 	7, // 2: pairgate.v1.Webhook.created_at:type_name -> google.protobuf.Timestamp
 	7, // 3: pairgate.v1.Webhook.updated_at:type_name -> google.protobuf.Timestamp
 	6, // 4: pairgate.v1.Webhook.format_options:type_name -> pairgate.v1.Webhook.FormatOptionsEntry
-	7, // 5: pairgate.v1.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
-	3, // 6: pairgate.v1.Delivery.last_attempt:type_name -> pairgate.v1.DeliveryAttempt
-	7, // 7: pairgate.v1.DeliveryAttempt.at:type_name -> google.protobuf.Timestamp
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	7, // 5: pairgate.v1.Webhook.failing_since:type_name -> google.protobuf.Timestamp
+	7, // 6: pairgate.v1.Delivery.next_attempt_at:type_name -> google.protobuf.Timestamp
+	3, // 7: pairgate.v1.Delivery.last_attempt:type_name -> pairgate.v1.DeliveryAttempt
+	7, // 8: pairgate.v1.DeliveryAttempt.at:type_name -> google.protobuf.Timestamp
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_pairgate_v1_webhook_proto_init() }

@@ -8,12 +8,11 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/proto"
-
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/instance"
 	"pairgate.dev/pkg/lease"
 	pb "pairgate.dev/proto/pairgate/v1"
+	"pairgate.dev/services/webhook-dispatcher/internal/failing"
 	"pairgate.dev/services/webhook-dispatcher/internal/lane"
 )
 
@@ -25,6 +24,7 @@ type Runner struct {
 	attempts   jetstream.Stream
 	endpoints  jetstream.Stream
 	met        *metrics
+	failing    failing.Tracker
 
 	// ctx ends when Run is told to end at once; works live in those of their partitions.
 	ctx    context.Context
@@ -200,6 +200,7 @@ func (r *Runner) Lost(number instance.Partition, why error) {
 	if r.partitions[number] == p {
 		delete(r.partitions, number)
 		r.machine.ForgetPartition(number)
+		r.failing.ForgetAll(func(endpoint string) bool { return instance.PartitionOf(endpoint) == number })
 	}
 	r.mu.Unlock()
 }
@@ -238,7 +239,8 @@ func (r *Runner) endpointChanged(c bus.EndpointChange) {
 	if !c.Deleted {
 		delete(r.gone, c.Key)
 		r.machine.SetEndpoint(c.Key, stateOf(c.Value, true))
-		if c.Previous != nil && !proto.Equal(c.Previous, c.Value) {
+		if mended(c.Previous, c.Value) {
+			r.failing.Forget(c.Key)
 			r.machine.Changed(c.Key)
 		}
 		r.wake()
@@ -252,6 +254,7 @@ func (r *Runner) endpointChanged(c bus.EndpointChange) {
 // forget lets go of a deleted endpoint; the resolver purges what it was owed.
 // The caller holds mu.
 func (r *Runner) forget(endpoint string) {
+	r.failing.Forget(endpoint)
 	r.machine.Forget(endpoint)
 	r.gone[endpoint] = struct{}{}
 	r.wakeResolver()

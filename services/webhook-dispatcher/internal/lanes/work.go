@@ -11,7 +11,6 @@ import (
 	"go.uber.org/zap"
 
 	"pairgate.dev/pkg/bus"
-	"pairgate.dev/pkg/instance"
 	"pairgate.dev/pkg/seal"
 	pb "pairgate.dev/proto/pairgate/v1"
 	"pairgate.dev/services/webhook-dispatcher/internal/format"
@@ -113,6 +112,7 @@ func (r *Runner) attempt(ctx context.Context, w lane.Work, item *lane.Item, reco
 	}
 	record.Attempts = uint32(n)
 	record.LastAttempt = Attempt(res, n)
+	r.judgeEndpoint(ctx, w.Key.Endpoint, v.Kind == policy.Delivered, rules.DisableAfter)
 	switch v.Kind {
 	case policy.Delivered:
 		r.met.delivered(time.Since(item.Stored))
@@ -125,7 +125,7 @@ func (r *Runner) attempt(ctx context.Context, w lane.Work, item *lane.Item, reco
 	case policy.GiveUp:
 		return r.bury(ctx, w, item, record, reasonExhausted, o)
 	case policy.Disable:
-		if err := r.disable(ctx, w.Key.Endpoint); err != nil {
+		if err := r.disable(ctx, w.Key.Endpoint, reasonGone); err != nil {
 			r.o.Log.Warn("a webhook that answers 410 cannot be disabled yet", zap.String("webhook", w.Key.Endpoint), zap.Error(err))
 		}
 	}
@@ -193,25 +193,4 @@ func Request(ring *seal.Ring, rec *pb.EndpointRecord, id, mediaType, trace strin
 		}
 	}
 	return req, nil
-}
-
-// disable asks the registry, the only writer of endpoints. It refuses when the
-// user has changed the endpoint since: then the next attempt shows. One that was
-// deleted meanwhile needs no disabling.
-func (r *Runner) disable(ctx context.Context, endpoint string) error {
-	rec, revision, ok := r.o.Endpoints.Get(endpoint)
-	if !ok {
-		return nil
-	}
-	enabled := false
-	err := bus.Request(ctx, r.o.Conn, bus.SubjectWebhooksUpdate, &pb.UpdateWebhookRequest{WebhookId: endpoint,
-		Ref: rec.GetWebhook().GetInstanceId(), Enabled: &enabled, ExpectedRevision: revision, DisabledReason: "gone"}, &pb.UpdateWebhookReply{})
-	if err == nil {
-		return nil
-	}
-	switch instance.AsProblem(err).Code {
-	case instance.CodeConflict, instance.CodeWebhookNotFound, instance.CodeInstanceNotFound:
-		return nil
-	}
-	return err
 }

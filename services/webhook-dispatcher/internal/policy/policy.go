@@ -30,6 +30,9 @@ type Policy struct {
 	MaxAge time.Duration
 	// DisableOnGone says whether 410 disables the endpoint.
 	DisableOnGone bool
+	// DisableAfter is for how long every attempt must have failed for the endpoint to be
+	// disabled; 0 for never.
+	DisableAfter time.Duration
 }
 
 // Native is the policy of the native format: ten retries over about 32 hours,
@@ -41,6 +44,7 @@ func Native() Policy {
 		Live:          retry.Schedule{time.Second, 3 * time.Second, 8 * time.Second},
 		MaxAge:        72 * time.Hour,
 		DisableOnGone: true,
+		DisableAfter:  5 * 24 * time.Hour,
 	}
 }
 
