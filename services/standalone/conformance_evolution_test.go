@@ -1,7 +1,10 @@
 package standalone_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"fmt"
+	"image/png"
 	"maps"
 	"net/http"
 	"net/url"
@@ -11,10 +14,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // evolutionPatterns are what stands for what cannot be known before, beside those of GREEN-API.
-var evolutionPatterns = map[string]string{
+var evolutionPatterns = union(patterns, map[string]string{
 	"<uuid>":          `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`,
 	"<UUID>":          `[0-9A-F]{8}-[0-9A-F]{4}-4[0-9A-F]{3}-[89AB][0-9A-F]{3}-[0-9A-F]{12}`,
 	"<cuid>":          `c[0-9a-z]{24}`,
@@ -23,25 +27,22 @@ var evolutionPatterns = map[string]string{
 	"<typed>":         `[A-Z0-9]{8}`,
 	"<typed or null>": `(?:null|"[A-Z0-9]{8}")`,
 	"<count>":         `[1-9][0-9]*`,
+	"<ban>":           `(?:402|403)`,
 	"<one>":           `(?:[^{}]|\{[^{}]*\})+`,
+})
+
+func union(a, b map[string]string) map[string]string {
+	out := maps.Clone(a)
+	maps.Copy(out, b)
+	return out
 }
 
-// events are those of the description, in its order.
+// evolutionEventNames are those of the description, in its order.
 const evolutionEventNames = `APPLICATION_STARTUP, QRCODE_UPDATED, MESSAGES_SET, MESSAGES_UPSERT, MESSAGES_EDITED, MESSAGES_UPDATE, MESSAGES_DELETE, SEND_MESSAGE, SEND_MESSAGE_UPDATE, CONTACTS_SET, CONTACTS_UPSERT, CONTACTS_UPDATE, PRESENCE_UPDATE, CHATS_SET, CHATS_UPSERT, CHATS_UPDATE, CHATS_DELETE, GROUPS_UPSERT, GROUP_UPDATE, GROUP_PARTICIPANTS_UPDATE, CONNECTION_UPDATE, LABELS_EDIT, LABELS_ASSOCIATION, CALL, TYPEBOT_START, TYPEBOT_CHANGE_STATUS, REMOVE_INSTANCE, LOGOUT_INSTANCE, INSTANCE_CREATE, INSTANCE_DELETE, STATUS_INSTANCE`
 
 func (e *evolution) matches(pattern, got string) bool {
 	e.Helper()
-	expression := regexp.QuoteMeta(pattern)
-	for _, known := range []map[string]string{evolutionPatterns, patterns} {
-		for name, as := range known {
-			expression = strings.ReplaceAll(expression, regexp.QuoteMeta(name), as)
-		}
-	}
-	re, err := regexp.Compile(`^(?s:` + expression + `)$`)
-	if err != nil {
-		e.Fatal(err)
-	}
-	return re.MatchString(got)
+	return matchesPattern(e.T, evolutionPatterns, pattern, got)
 }
 
 // conforms runs the exchanges of a file in their order.
@@ -54,7 +55,7 @@ func (e *evolution) conforms(file string, names map[string]string) {
 		}
 		return strings.ReplaceAll(text, "<large>", `{"instanceName":"`+strings.Repeat("x", 2<<20)+`"}`)
 	}
-	for _, x := range readExchanges(e.T, filepath.Join("..", "evolution-api", file)) {
+	for _, x := range readExchanges(e.T, "evolution-api", file) {
 		key, header := e.key, []string(nil)
 		for i := 0; i+1 < len(x.header); i += 2 {
 			switch {
@@ -102,6 +103,23 @@ func TestEvolutionAPIConformance(t *testing.T) {
 			linked := e.make("linked")
 			linked.link()
 			e.conforms("linked", linked.names())
+			for state, act := range map[string]func(i *evolutionInstance) error{
+				"suspended": func(i *evolutionInstance) error {
+					return e.d.Lab.Suspend(t.Context(), i.phone, time.Now().Add(time.Hour))
+				},
+				"blocked": func(i *evolutionInstance) error { return e.d.Lab.Ban(t.Context(), i.phone, time.Now().Add(time.Hour)) },
+			} {
+				if state == "suspended" && name == "whatsapp" {
+					continue // WhatsApp bans accounts and restricts none
+				}
+				i := e.make(state)
+				i.link()
+				if err := act(i); err != nil {
+					t.Fatal(err)
+				}
+				e.d.API.AwaitPhase(i.id, state)
+				e.conforms(state, i.names())
+			}
 		})
 	}
 }
@@ -213,4 +231,51 @@ func TestEvolutionAPITokenOfSeveralInstances(t *testing.T) {
 		}
 	}
 	e.as(token, http.MethodGet, "/instance/connectionState/c", "").want(http.StatusUnauthorized)
+}
+
+// What people have in their files for Evolution API is read under its own names.
+func TestEvolutionAPIReadsTheProductsConfiguration(t *testing.T) {
+	const key = "429683C4C977415CAAFCCE10F7D57E11"
+	e := evolutionWith(t, key, map[string]string{"AUTHENTICATION_API_KEY": key, "QRCODE_COLOR": "#175197", "QRCODE_LIMIT": "2",
+		"DATABASE_CONNECTION_CLIENT_NAME": "box", "SERVER_DISABLE_MANAGER": "true", "CORS_ORIGIN": "https://a.example.com,https://b.example.com",
+		"PAIRGATE_EVOLUTION_HIDE_TOKENS": "true"})
+	i := e.make("shop")
+	encoded := strings.TrimPrefix(i.connect("").Base64, "data:image/png;base64,")
+	picture, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := png.Decode(bytes.NewReader(picture))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := decode(t, picture); text == "" {
+		t.Error("the picture says nothing")
+	}
+	// The quiet zone of at least three modules ends where the finder pattern, seven modules wide, begins.
+	size := img.Bounds().Dx()
+	dark := func(x int) bool { return img.At(x, x) != img.At(0, 0) }
+	edge := 0
+	for edge < size && !dark(edge) {
+		edge++
+	}
+	wide := edge
+	for y := edge; wide < size && img.At(wide, y) == img.At(edge, edge); wide++ {
+	}
+	if r, g, b, _ := img.At(edge, edge).RGBA(); r>>8 != 0x17 || g>>8 != 0x51 || b>>8 != 0x97 || (wide-edge)%7 != 0 || edge*7 < (wide-edge)*3 {
+		t.Errorf("the dark modules are #%02x%02x%02x, the quiet zone is %d pixels wide, the finder pattern %d", r>>8, g>>8, b>>8, edge, wide-edge)
+	}
+	root := e.as("", http.MethodGet, "/", "", "Origin", "https://b.example.com")
+	if !strings.Contains(root.body, `"clientName":"box"`) || strings.Contains(root.body, "manager") || root.header.Get("Access-Control-Allow-Origin") != "https://b.example.com" {
+		t.Errorf("%v %s", root.header, root.body)
+	}
+	if other := e.as("", http.MethodGet, "/", "", "Origin", "https://c.example.com"); other.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Error("every origin is allowed")
+	}
+	if list := e.send(http.MethodGet, "/instance/fetchInstances", ""); !strings.Contains(list.body, `"token":"","clientName":"box"`) {
+		t.Errorf("%s", list.body)
+	}
+	if a := e.send(http.MethodGet, "/manager", ""); a.status != http.StatusNotFound {
+		t.Errorf("the manager: %d", a.status)
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,82 +13,6 @@ import (
 	"pairgate.dev/pkg/bus/bustest"
 	"pairgate.dev/pkg/instance"
 )
-
-// exchange is a block of the files in testdata/green-api.
-type exchange struct {
-	name         string
-	method, path string
-	header       []string
-	body         string
-	status       int
-	answer       string
-	wantHeader   map[string]string
-}
-
-// readExchanges reads a file of exchanges; its README says how they are written.
-func readExchanges(t *testing.T, file string) []exchange {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", "green-api", file+".txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []exchange
-	for block := range strings.SplitSeq(strings.TrimSpace(string(text)), "\n\n") {
-		x := exchange{wantHeader: map[string]string{}}
-		for line := range strings.SplitSeq(block, "\n") {
-			rest := strings.TrimPrefix(strings.TrimPrefix(line[1:], " "), " ")
-			switch {
-			case line[0] == '>' && x.method == "":
-				x.method, x.path, _ = strings.Cut(rest, " ")
-			case line[0] == '>' && headerLine.MatchString(rest):
-				name, value, _ := strings.Cut(rest, ": ")
-				x.header = append(x.header, name, value)
-			case line[0] == '>':
-				x.body = rest
-			case line[0] == '<' && x.status == 0:
-				status, answer, _ := strings.Cut(rest, " ")
-				if x.status, err = strconv.Atoi(status); err != nil {
-					t.Fatalf("%s: %q: %v", file, line, err)
-				}
-				x.answer = answer
-			case line[0] == '<':
-				name, value, _ := strings.Cut(rest, ": ")
-				x.wantHeader[name] = value
-			default:
-				x.name = line
-			}
-		}
-		out = append(out, x)
-	}
-	return out
-}
-
-var headerLine = regexp.MustCompile(`^[A-Z][A-Za-z-]+: `)
-
-// patterns are what stands for what cannot be known before.
-var patterns = map[string]string{
-	"<png>":      `[A-Za-z0-9+/]{100,}={0,2}`,
-	"<code>":     `[A-Z0-9]{8}`,
-	"<token>":    `[0-9a-f]{50}`,
-	"<number>":   `[0-9]+`,
-	"<time>":     `[0-9-]{10}T[0-9:.]+Z`,
-	"<clock>":    `[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}`,
-	"<text>":     `(?s:.+)`,
-	"<anything>": `.*`,
-}
-
-func matchesPattern(t *testing.T, pattern, got string) bool {
-	t.Helper()
-	expression := regexp.QuoteMeta(pattern)
-	for name, as := range patterns {
-		expression = strings.ReplaceAll(expression, regexp.QuoteMeta(name), as)
-	}
-	re, err := regexp.Compile(`^` + expression + `$`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return re.MatchString(got)
-}
 
 // conforms runs the exchanges of a file in their order.
 func (g *green) conforms(file string, names map[string]string) {
@@ -101,14 +24,14 @@ func (g *green) conforms(file string, names map[string]string) {
 		}
 		return strings.ReplaceAll(text, "<large>", `{"name":"`+strings.Repeat("x", 100<<10)+`"}`)
 	}
-	for _, x := range readExchanges(g.T, file) {
+	for _, x := range readExchanges(g.T, "green-api", file) {
 		a := g.send(x.method, fill(x.path), fill(x.body), x.header...)
-		if want := fill(x.answer); a.status != x.status || !matchesPattern(g.T, want, a.body) {
+		if want := fill(x.answer); a.status != x.status || !matchesPattern(g.T, patterns, want, a.body) {
 			g.Errorf("%s: %s\n%s %s\n got: %d %.1000s\nwant: %d %.1000s", file, x.name, x.method, x.path, a.status, a.body, x.status, want)
 			continue
 		}
 		for name, want := range x.wantHeader {
-			if !matchesPattern(g.T, fill(want), a.header.Get(name)) {
+			if !matchesPattern(g.T, patterns, fill(want), a.header.Get(name)) {
 				g.Errorf("%s: %s: header %s is %q, want %q", file, x.name, name, a.header.Get(name), fill(want))
 			}
 		}

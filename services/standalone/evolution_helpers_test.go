@@ -42,6 +42,13 @@ func evolutionAt(t *testing.T, g *green) *evolution {
 
 func evolutionSimulated(t *testing.T) *evolution { return evolutionAt(t, greenSimulated(t, nil)) }
 
+// evolutionWith has more environment, the global key among it.
+func evolutionWith(t *testing.T, key string, env map[string]string) *evolution {
+	t.Helper()
+	g := greenSimulated(t, env)
+	return &evolution{T: t, d: g.d, messenger: g.messenger, key: key}
+}
+
 func evolutionWhatsApp(t *testing.T) *evolution { return evolutionAt(t, greenWhatsApp(t, nil)) }
 
 // evolutionAnswer is an answer of the gateway.
