@@ -34,7 +34,7 @@ const (
 
 const (
 	// firstCode is how long an answer waits for the first code of a window.
-	firstCode = 10 * time.Second
+	firstCode = 20 * time.Second
 	// nextCode is how long it waits at a rotation.
 	nextCode = time.Second
 )

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"pairgate.dev/pkg/instance"
 	"pairgate.dev/services/gateway/internal/web"
 )
 
@@ -111,7 +112,11 @@ func (a *API) view(ctx context.Context, c *called, have string) view {
 	if s.Phase.Window() {
 		return view{State: "wait", Title: "Getting a code…", Text: "The messenger has not sent one yet. Trying again."}
 	}
-	return view{State: "trouble", Title: "No code at the moment", Text: s.Detail}
+	text := s.Detail
+	if s.Phase == instance.Outdated {
+		text = o.Message // says what to set
+	}
+	return view{State: "trouble", Title: "No code at the moment", Text: text}
 }
 
 func howTo(c *called) string {
