@@ -173,7 +173,9 @@ func TestOneRefusalMakesAllThatWaitOutdatedAndAVersionSetBringsThemBack(t *testi
 	r.set("2.3000.250")
 	r.await(string(dropped), "online", phase(instance.Online))
 	r.await(string(waiting), "online", phase(instance.Online))
-	r.await(id, "idle", func(s instance.Status) bool { return s.Phase == instance.Idle && s.Reason == instance.ReasonVersionChanged })
+	r.await(id, "idle", func(s instance.Status) bool {
+		return s.Phase == instance.Idle && s.Reason == instance.ReasonVersionChanged
+	})
 	r.ask(pairing, connect)
 	r.await(id, "pairing", phase(instance.Pairing))
 }
