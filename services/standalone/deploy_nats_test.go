@@ -209,6 +209,7 @@ func TestServicesDoTheirJobWithTheRightsOfTheDeployment(t *testing.T) {
 				t.Fatalf("another service asks for a list of instances: %v", err)
 			}
 			askAboutDeliveries(t, d, client)
+			askAsGreenAPI(t, d)
 			mainJob(t, d, instance.Simulated)
 			if _, err := events.NextMsg(5 * time.Second); err != nil {
 				t.Errorf("another service hears no event: %v", err)

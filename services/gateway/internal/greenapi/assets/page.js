@@ -6,6 +6,12 @@
   const longest = 30 * 60 * 1000;
   let have = "", ends = 0, over = false, timer = 0, busy = false, began = Date.now();
 
+  const tick = () => {
+    const left = Math.ceil((ends - Date.now()) / 1000);
+    at("left").textContent = ends && left > 0 ? "A new code in " + left + " s" : "";
+    if (ends && left <= 0) { at("qr").hidden = true; at("mark").textContent = ""; }
+  };
+
   const show = (view) => {
     at("card").dataset.state = view.state;
     if (at("title").textContent !== view.title) at("title").textContent = view.title;
@@ -17,6 +23,7 @@
     have = view.state === "qr" ? view.code : "";
     ends = view.state === "qr" ? Date.now() + view.seconds * 1000 : 0;
     over = view.state === "linked" || view.state === "refused";
+    tick();
   };
 
   const poll = async () => {
@@ -37,13 +44,7 @@
       at("lost").hidden = false;
     }
     busy = false;
-    timer = setTimeout(poll, 1500);
-  };
-
-  const tick = () => {
-    const left = Math.ceil((ends - Date.now()) / 1000);
-    at("left").textContent = ends && left > 0 ? "A new code in " + left + " s" : "";
-    if (ends && left <= 0) { at("qr").hidden = true; at("mark").textContent = ""; }
+    timer = setTimeout(poll, ends ? Math.max(200, Math.min(1500, ends - Date.now() + 50)) : 1500);
   };
 
   at("again").addEventListener("click", () => { at("again").hidden = true; began = Date.now(); over = false; poll(); });
