@@ -236,9 +236,12 @@ func TestEvolutionAPITokenOfSeveralInstances(t *testing.T) {
 // What people have in their files for Evolution API is read under its own names.
 func TestEvolutionAPIReadsTheProductsConfiguration(t *testing.T) {
 	const key = "429683C4C977415CAAFCCE10F7D57E11"
-	e := evolutionWith(t, key, map[string]string{"AUTHENTICATION_API_KEY": key, "QRCODE_COLOR": "#175197", "QRCODE_LIMIT": "2",
+	e := evolutionAt(t, greenSimulated(t, map[string]string{"AUTHENTICATION_API_KEY": key, "QRCODE_COLOR": "#175197", "QRCODE_LIMIT": "2",
 		"DATABASE_CONNECTION_CLIENT_NAME": "box", "SERVER_DISABLE_MANAGER": "true", "CORS_ORIGIN": "https://a.example.com,https://b.example.com",
-		"PAIRGATE_EVOLUTION_HIDE_TOKENS": "true"})
+		"PAIRGATE_EVOLUTION_HIDE_TOKENS": "true"}))
+	if e.key != key {
+		t.Fatal("the global key is not that of the product's configuration")
+	}
 	i := e.make("shop")
 	encoded := strings.TrimPrefix(i.connect("").Base64, "data:image/png;base64,")
 	picture, err := base64.StdEncoding.DecodeString(encoded)

@@ -210,6 +210,7 @@ func TestServicesDoTheirJobWithTheRightsOfTheDeployment(t *testing.T) {
 			}
 			askAboutDeliveries(t, d, client)
 			askAsGreenAPI(t, d)
+			(&evolution{T: t, d: d, messenger: instance.WhatsApp, key: d.API.Key()}).job()
 			mainJob(t, d, instance.Simulated)
 			if _, err := events.NextMsg(5 * time.Second); err != nil {
 				t.Errorf("another service hears no event: %v", err)

@@ -148,3 +148,21 @@ func TestEvolutionAPIListIsReadByStrictClients(t *testing.T) {
 		}
 	}
 }
+
+// job is the way of an instance through everything for which this face needs rights of its own.
+func (e *evolution) job() {
+	e.Helper()
+	i := e.make("a job", `,"webhook":{"url":"https://example.com/job","headers":{"k":"v"},"events":[]}`)
+	i.link()
+	i.call(http.MethodPost, "/instance/setPresence", `{"presence":"available"}`).want(http.StatusCreated)
+	for path, want := range map[string]string{
+		"/instance/fetchInstances?instanceId=" + i.id: `"connectionStatus":"open"<text>"token":"` + i.token + `"`,
+		"/webhook/find/" + i.path:                     `"headers":{"k":"v"}`,
+		"/":                                           `"version":"2.3.7"`,
+	} {
+		e.replay(i.token, []step{{"GET", path, "", http.StatusOK, want}})
+	}
+	i.call(http.MethodPost, "/instance/restart", "").want(http.StatusOK)
+	i.call(http.MethodDelete, "/instance/logout", "").want(http.StatusOK)
+	i.call(http.MethodDelete, "/instance/delete", "").want(http.StatusOK)
+}

@@ -7,8 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,24 +30,18 @@ type evolution struct {
 }
 
 func evolutionAt(t *testing.T, g *green) *evolution {
-	t.Helper()
-	key, err := os.ReadFile(filepath.Join(g.d.DataDir, "admin-key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &evolution{T: t, d: g.d, messenger: g.messenger, key: strings.TrimSpace(string(key))}
+	return &evolution{T: t, d: g.d, messenger: g.messenger, key: g.d.API.Key()}
 }
 
-func evolutionSimulated(t *testing.T) *evolution { return evolutionAt(t, greenSimulated(t, nil)) }
-
-// evolutionWith has more environment, the global key among it.
-func evolutionWith(t *testing.T, key string, env map[string]string) *evolution {
+func evolutionSimulated(t *testing.T) *evolution {
 	t.Helper()
-	g := greenSimulated(t, env)
-	return &evolution{T: t, d: g.d, messenger: g.messenger, key: key}
+	return evolutionAt(t, greenSimulated(t, nil))
 }
 
-func evolutionWhatsApp(t *testing.T) *evolution { return evolutionAt(t, greenWhatsApp(t, nil)) }
+func evolutionWhatsApp(t *testing.T) *evolution {
+	t.Helper()
+	return evolutionAt(t, greenWhatsApp(t, nil))
+}
 
 // evolutionAnswer is an answer of the gateway.
 type evolutionAnswer struct {

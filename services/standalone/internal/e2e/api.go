@@ -30,6 +30,9 @@ func NewAPI(tb testing.TB, base, key string) *API {
 // URL is the gateway's address, for other clients.
 func (a *API) URL() string { return a.base }
 
+// Key is the client's key.
+func (a *API) Key() string { return a.key }
+
 // With returns a client of the same gateway with another key; empty for none.
 func (a *API) With(key string) *API { return &API{tb: a.tb, base: a.base, key: key, http: a.http} }
 
