@@ -18,6 +18,8 @@ type EvolutionConfig struct {
 	HideTokens  bool     `env:"PAIRGATE_EVOLUTION_HIDE_TOKENS" envDefault:"false" desc:"Leave the tokens of instances out of fetchInstances, where Evolution API shows them whatever its own switch for it says."`
 	HideManager bool     `env:"PAIRGATE_EVOLUTION_DISABLE_MANAGER" alias:"SERVER_DISABLE_MANAGER" envDefault:"false" desc:"Leave the manager out of the answer at / and do not lead /manager to the page."`
 	Origins     []string `env:"PAIRGATE_EVOLUTION_CORS_ORIGINS" alias:"CORS_ORIGIN" envDefault:"*" desc:"Origins whose pages may use the routes of Evolution API from a browser, or * for all."`
+	// Version is what the workers show; a gateway only tells it.
+	Version string `env:"PAIRGATE_WHATSAPP_VERSION" alias:"CONFIG_SESSION_PHONE_VERSION" desc:"Client version of WhatsApp that the workers were given, shown as whatsappWebVersion where none was set at run time."`
 }
 
 // Check refuses what the face of Evolution API could not use.
@@ -28,6 +30,10 @@ func (c *EvolutionConfig) Check(bad func(variable, expected string)) {
 	var f instance.FieldErrors
 	if instance.CheckQRStyle(&f, "", instance.QRStyle{Foreground: c.QRColor}); len(f) > 0 {
 		bad("PAIRGATE_EVOLUTION_QRCODE_COLOR", "a dark colour such as #198754")
+	}
+	f = nil
+	if instance.CheckWhatsAppVersion(&f, "", c.Version); len(f) > 0 {
+		bad("PAIRGATE_WHATSAPP_VERSION", strings.TrimPrefix(f[0].Message, "must be "))
 	}
 	for i, o := range c.Origins {
 		c.Origins[i] = strings.TrimSuffix(o, "/")

@@ -12,6 +12,7 @@ import (
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/bus/bustest"
 	"pairgate.dev/pkg/instance"
+	"pairgate.dev/pkg/service"
 	pb "pairgate.dev/proto/pairgate/v1"
 	gateway "pairgate.dev/services/gateway"
 )
@@ -117,5 +118,26 @@ func TestEvolutionKeysAreNotGuessedFast(t *testing.T) {
 	if refused.status != http.StatusTooManyRequests || refused.header.Get("Retry-After") == "" ||
 		!strings.HasPrefix(string(refused.body), `{"status":429,"error":"Too Many Requests","response":{"message":["`) {
 		t.Errorf("%d %v %s", refused.status, refused.header, refused.body)
+	}
+}
+
+// What could not be used is refused at the start, and named.
+func TestEvolutionConfigurationIsChecked(t *testing.T) {
+	var cfg gateway.Config
+	err := service.Parse([]string{"QRCODE_LIMIT=2000", "QRCODE_COLOR=#ffffff", "CORS_ORIGIN=example.com", "CONFIG_SESSION_PHONE_VERSION=2.2413.51"}, &cfg)
+	if err == nil {
+		t.Fatal("a bad configuration is accepted")
+	}
+	for _, want := range []string{"PAIRGATE_EVOLUTION_QRCODE_LIMIT: must be a whole number from 1 to 1920", "PAIRGATE_EVOLUTION_QRCODE_COLOR: must be a dark colour",
+		"PAIRGATE_EVOLUTION_CORS_ORIGINS: must be origins", "PAIRGATE_WHATSAPP_VERSION: must be 2.3000.<number>"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+	if err := service.Parse([]string{"QRCODE_LIMIT=1920", "QRCODE_COLOR=#175197", "CORS_ORIGIN=https://example.com/, *", "SERVER_DISABLE_MANAGER=true"}, &cfg); err != nil {
+		t.Error(err)
+	}
+	if c := cfg.Evolution; c.QRLimit != 1920 || c.QRColor != "#175197" || !c.HideManager || c.ClientName != "evolution" || c.Origins[0] != "https://example.com" {
+		t.Errorf("%+v", c)
 	}
 }

@@ -83,7 +83,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	defer func() { stop(); green.Wait() }()
 	theirs := evolution.New(evolution.Options{Client: c, AdminKey: cfg.AdminKey, Limiter: limiter, Stopping: stopping,
 		QRLimit: cfg.Evolution.QRLimit, QRColor: cfg.Evolution.QRColor, ClientName: cfg.Evolution.ClientName,
-		HideTokens: cfg.Evolution.HideTokens, HideManager: cfg.Evolution.HideManager, Origins: cfg.Evolution.Origins})
+		HideTokens: cfg.Evolution.HideTokens, HideManager: cfg.Evolution.HideManager, Origins: cfg.Evolution.Origins, WebVersion: cfg.Evolution.Version})
 	router.Mount(theirs.Mount())
 	page, err := console.New(console.Options{Client: c, Log: deps.Log, AdminKey: cfg.AdminKey, Metrics: metrics, Stopping: stopping, Other: theirs.Root})
 	if err != nil {

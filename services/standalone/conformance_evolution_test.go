@@ -237,7 +237,7 @@ func TestEvolutionAPITokenOfSeveralInstances(t *testing.T) {
 func TestEvolutionAPIReadsTheProductsConfiguration(t *testing.T) {
 	const key = "429683C4C977415CAAFCCE10F7D57E11"
 	e := evolutionAt(t, greenSimulated(t, map[string]string{"AUTHENTICATION_API_KEY": key, "QRCODE_COLOR": "#175197", "QRCODE_LIMIT": "2",
-		"DATABASE_CONNECTION_CLIENT_NAME": "box", "SERVER_DISABLE_MANAGER": "true", "CORS_ORIGIN": "https://a.example.com,https://b.example.com",
+		"DATABASE_CONNECTION_CLIENT_NAME": "box", "SERVER_DISABLE_MANAGER": "true", "CONFIG_SESSION_PHONE_VERSION": "2.3000.1035194821", "CORS_ORIGIN": "https://a.example.com,https://b.example.com",
 		"PAIRGATE_EVOLUTION_HIDE_TOKENS": "true"}))
 	if e.key != key {
 		t.Fatal("the global key is not that of the product's configuration")
@@ -269,7 +269,7 @@ func TestEvolutionAPIReadsTheProductsConfiguration(t *testing.T) {
 		t.Errorf("the dark modules are #%02x%02x%02x, the quiet zone is %d pixels wide, the finder pattern %d", r>>8, g>>8, b>>8, edge, wide-edge)
 	}
 	root := e.as("", http.MethodGet, "/", "", "Origin", "https://b.example.com")
-	if !strings.Contains(root.body, `"clientName":"box"`) || strings.Contains(root.body, "manager") || root.header.Get("Access-Control-Allow-Origin") != "https://b.example.com" {
+	if !strings.Contains(root.body, `"clientName":"box"`) || !strings.Contains(root.body, `"whatsappWebVersion":"2.3000.1035194821"`) || strings.Contains(root.body, "manager") || root.header.Get("Access-Control-Allow-Origin") != "https://b.example.com" {
 		t.Errorf("%v %s", root.header, root.body)
 	}
 	if other := e.as("", http.MethodGet, "/", "", "Origin", "https://c.example.com"); other.header.Get("Access-Control-Allow-Origin") != "" {

@@ -61,6 +61,8 @@ type Options struct {
 	HideManager bool
 	// Origins are those whose pages may use the routes from a browser; "*" for all.
 	Origins []string
+	// WebVersion is the version of WhatsApp that is told while none is set at run time; empty for none.
+	WebVersion string
 	// Wait is how long create, connect and restart wait for what they ask for; 0 for 15 seconds.
 	Wait time.Duration
 }

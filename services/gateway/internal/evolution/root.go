@@ -1,6 +1,7 @@
 package evolution
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"sync"
@@ -27,7 +28,7 @@ func (a *API) Root(w http.ResponseWriter, r *http.Request) error {
 	web.SetRoute(w, "/")
 	a.cors(w, r)
 	out := welcome{Status: http.StatusOK, Message: "Welcome to the Evolution API, it is working!", Version: version, ClientName: a.ClientName,
-		Documentation: "https://doc.evolution-api.com", WhatsappWebVersion: a.webVersion.now(r.Context(), a)}
+		Documentation: "https://doc.evolution-api.com", WhatsappWebVersion: cmp.Or(a.webVersion.now(r.Context(), a), a.WebVersion)}
 	if !a.HideManager {
 		out.Manager = "http://" + r.Host + "/manager"
 		if r.Header.Get("X-Forwarded-Proto") == "https" {
