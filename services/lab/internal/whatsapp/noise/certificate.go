@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.mau.fi/libsignal/ecc"
+	"go.mau.fi/libsignal/logger"
 	"go.mau.fi/whatsmeow/proto/waCert"
 	"google.golang.org/protobuf/proto"
 )
@@ -72,6 +73,10 @@ func (r *Root) Chain(notBefore, notAfter time.Time) (*Chain, error) {
 	}
 	return &Chain{static: static, certificates: certificates}, nil
 }
+
+// The signal library makes its logger when it first has something to say, without a
+// lock: before anything runs that could race for it.
+func init() { logger.Debug() }
 
 func certify(issuer *ecdh.PrivateKey, details *waCert.CertChain_NoiseCertificate_Details) (*waCert.CertChain_NoiseCertificate, error) {
 	raw, err := proto.Marshal(details)
