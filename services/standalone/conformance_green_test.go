@@ -58,9 +58,11 @@ func (i *greenInstance) names() map[string]string {
 
 // Every exchange that is written down, on instances in the states that they are about.
 func TestGreenAPIConformance(t *testing.T) {
+	t.Parallel()
 	unlimited := map[string]string{"PAIRGATE_GREEN_API_LIMITS": "false"}
 	for name, start := range map[string]func(*testing.T, map[string]string) *green{"simulated": greenSimulated, "whatsapp": greenWhatsApp} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			g := start(t, unlimited)
 			g.conforms("partner", map[string]string{})
 			g.conforms(map[string]string{"simulated": "partner-max", "whatsapp": "partner-without-max"}[name], map[string]string{})
@@ -154,6 +156,7 @@ func (g *green) guarded() *greenInstance {
 // What is not offered says so in the product's shape; and the README lists it, with
 // everything that is.
 func TestGreenAPIMethodsThatAreNotOfferedAreListed(t *testing.T) {
+	t.Parallel()
 	g := greenSimulated(t, nil)
 	i := g.make(false, nil)
 	text, err := os.ReadFile(filepath.Join("testdata", "green-api", "not-offered.txt"))
@@ -220,6 +223,7 @@ func readmeMethods(t *testing.T) (offered, not []string) {
 
 // The documented rates hold for each instance and method, and say so in headers.
 func TestGreenAPIRefusesWhoAsksTooOften(t *testing.T) {
+	t.Parallel()
 	g := greenSimulated(t, nil)
 	i := g.make(false, nil)
 	path := g.d.API.URL() + "/waInstance" + i.number + "/getSettings/" + i.token

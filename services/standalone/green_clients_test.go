@@ -14,6 +14,7 @@ import (
 // Published libraries of GREEN-API, unmodified but for the host name: an instance's
 // whole life by the one, webhooks by the other.
 func TestGreenAPIOwnLibraries(t *testing.T) {
+	t.Parallel()
 	const phone = "79005550123"
 	const directory = "greenclients"
 	if _, err := os.Stat(filepath.Join(directory, "node_modules", ".installed-from")); err != nil {

@@ -16,6 +16,7 @@ import (
 
 // (a) An incomplete creation is refused at once, and says what is missing.
 func TestGreenAPIIncompleteCreateSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
 	g := greenSimulated(t, nil)
 	for body, want := range map[string][]string{
 		`{}`: {"name or at least one setting"},
@@ -38,6 +39,7 @@ func TestGreenAPIIncompleteCreateSaysWhatIsMissing(t *testing.T) {
 // (b) The code and the state are different questions with different answers, in
 // every phase; asking for the code never shows in the state.
 func TestGreenAPIConnectAndStateAnswerDifferently(t *testing.T) {
+	t.Parallel()
 	g := greenSimulated(t, map[string]string{"PAIRGATE_GREEN_API_LIMITS": "false"})
 	i := g.make(false, nil)
 	i.addPhone("")
@@ -57,6 +59,7 @@ func TestGreenAPIConnectAndStateAnswerDifferently(t *testing.T) {
 // (c) A stale phone version is refused in words that say what to set, and nothing
 // looks as if it were waiting for a scan.
 func TestGreenAPIStaleVersionIsRefusedWithTheRightForm(t *testing.T) {
+	t.Parallel()
 	g := greenWhatsApp(t, map[string]string{"PAIRGATE_GREEN_API_LIMITS": "false"})
 	linked := g.linked(false)
 	if err := g.d.Lab.SetFaults(t.Context(), labapi.Faults{MinimumClientVersion: "2.3000.4000000000", ClientRevision: 1}); err != nil {
@@ -86,6 +89,7 @@ func TestGreenAPIStaleVersionIsRefusedWithTheRightForm(t *testing.T) {
 // (d) A pairing code that is asked for again is the same for as long as it lives, and
 // a new one after that; another phone has another one.
 func TestGreenAPIPairingCodeIsTheSameWithinItsLife(t *testing.T) {
+	t.Parallel()
 	g := greenSimulated(t, nil)
 	if err := g.d.Lab.SetFaults(t.Context(), labapi.Faults{PairingCodeLifeSeconds: 4}); err != nil {
 		t.Fatal(err)
@@ -132,6 +136,7 @@ func TestGreenAPIPairingCodeIsTheSameWithinItsLife(t *testing.T) {
 
 // (e) After a logout a code comes with the next request, on the phone too.
 func TestGreenAPIAfterLogoutANewCodeComesAtOnce(t *testing.T) {
+	t.Parallel()
 	g := greenSimulated(t, map[string]string{"PAIRGATE_GREEN_API_LIMITS": "false"})
 	i := g.linked(false)
 	for range 3 {
@@ -151,6 +156,7 @@ func TestGreenAPIAfterLogoutANewCodeComesAtOnce(t *testing.T) {
 // A picture is never over when it is answered, however quickly codes change, and who
 // asks at a rotation gets the next one.
 func TestGreenAPIPictureIsNeverOver(t *testing.T) {
+	t.Parallel()
 	g := greenSimulated(t, map[string]string{"PAIRGATE_GREEN_API_LIMITS": "false"})
 	if err := g.d.Lab.SetFaults(t.Context(), labapi.Faults{CodeLifeSeconds: 0.5}); err != nil {
 		t.Fatal(err)
@@ -173,6 +179,7 @@ func TestGreenAPIPictureIsNeverOver(t *testing.T) {
 
 // The spelling of a linked MAX instance is configurable, and WhatsApp's is not.
 func TestGreenAPISpellingOfLinkedMAX(t *testing.T) {
+	t.Parallel()
 	g := greenSimulated(t, map[string]string{"PAIRGATE_GREEN_API_LINKED": "already_registered"})
 	for v3, want := range map[bool]string{true: "already_registered", false: "alreadyLogged"} {
 		if a := g.linked(v3).call("qr"); a.body != `{"type":"`+want+`","message":"instance account already authorized"}` {

@@ -33,6 +33,7 @@ func (b *browser) shows(before string) (text string) {
 // The page that an instance's user is sent to: it keeps the code fresh by itself, and
 // says when the phone is linked.
 func TestGreenAPIPageShowsTheCodeUntilItIsScanned(t *testing.T) {
+	t.Parallel()
 	g := greenSimulated(t, nil)
 	if err := g.d.Lab.SetFaults(t.Context(), labapi.Faults{CodeLifeSeconds: 4}); err != nil {
 		t.Fatal(err)
@@ -73,6 +74,7 @@ func TestGreenAPIPageShowsTheCodeUntilItIsScanned(t *testing.T) {
 
 // What is wrong with an address is said at once, in plain words.
 func TestGreenAPIPageSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	g := greenSimulated(t, nil)
 	i := g.make(false, nil)
 	b := openBrowser(t, g.d.API.URL())

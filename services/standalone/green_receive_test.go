@@ -49,6 +49,7 @@ func (i *greenInstance) state(state, wid string) *regexp.Regexp {
 // Notifications are told once each, in order, and stay at the head of the queue until
 // they are deleted.
 func TestGreenAPINotificationsComeInOrderUntilDeleted(t *testing.T) {
+	t.Parallel()
 	g := greenSimulated(t, nil)
 	i := g.make(false, map[string]any{"stateWebhook": "yes"})
 	next := func(state, wid string) {
@@ -103,6 +104,7 @@ func TestGreenAPINotificationsComeInOrderUntilDeleted(t *testing.T) {
 
 // A request that waits is answered when something comes.
 func TestGreenAPIReceiveIsWokenByANotification(t *testing.T) {
+	t.Parallel()
 	g := greenSimulated(t, nil)
 	i := g.make(false, map[string]any{"stateWebhook": "yes"})
 	i.addPhone("")
@@ -124,6 +126,7 @@ func TestGreenAPIReceiveIsWokenByANotification(t *testing.T) {
 // At webhookUrl every notification arrives as documented; one that fails comes
 // again before the next.
 func TestGreenAPIPushesNotifications(t *testing.T) {
+	t.Parallel()
 	g := greenSimulated(t, nil)
 	receiver := newGreenReceiver(t)
 	i := g.make(false, map[string]any{"stateWebhook": "yes", "statusInstanceWebhook": "yes", "webhookUrl": receiver.url(), "webhookUrlToken": "hook-token"})
@@ -153,6 +156,7 @@ func TestGreenAPIPushesNotifications(t *testing.T) {
 // scanqrcode pushes each code as it comes, and ends with the word that clients take
 // for success.
 func TestGreenAPIScanQRCodeSocket(t *testing.T) {
+	t.Parallel()
 	g := greenSimulated(t, nil)
 	if err := g.d.Lab.SetFaults(t.Context(), labapi.Faults{CodeLifeSeconds: 1}); err != nil {
 		t.Fatal(err)
@@ -205,6 +209,7 @@ func TestGreenAPIScanQRCodeSocket(t *testing.T) {
 
 // The token never stands in the log, whatever the level.
 func TestGreenAPITokensAreNotLogged(t *testing.T) {
+	t.Parallel()
 	g := greenWhatsApp(t, map[string]string{"PAIRGATE_LOG_LEVEL": "debug"})
 	i := g.make(false, nil)
 	for _, path := range []string{"getSettings", "qr", "sendMessage", "noSuchMethod"} {

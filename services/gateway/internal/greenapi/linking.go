@@ -35,8 +35,9 @@ const (
 const (
 	// firstCode is how long an answer waits for the first code of a window.
 	firstCode = 20 * time.Second
-	// nextCode is how long it waits at a rotation.
-	nextCode = time.Second
+	// nextCode is how long it waits at a rotation, which takes a second at most unless
+	// the messenger or the renderer is slow: clients take every error for a failure.
+	nextCode = 5 * time.Second
 )
 
 // outcome is what became of asking for a code.
