@@ -3,8 +3,6 @@ package gateway
 import (
 	"context"
 
-	"go.uber.org/zap"
-
 	"pairgate.dev/pkg/bus"
 	"pairgate.dev/pkg/seal"
 	"pairgate.dev/services/gateway/internal/client"
@@ -20,7 +18,7 @@ type GreenAPIConfig struct {
 }
 
 // greenAPI makes the face for clients of GREEN-API.
-func greenAPI(cfg Config, conn *bus.Conn, c *client.Client, log *zap.Logger, stopping context.Context) *greenapi.API {
-	return greenapi.New(greenapi.Options{Client: c, Queue: client.NewNotifications(conn), Log: log, PartnerToken: cfg.GreenAPI.PartnerToken,
+func greenAPI(cfg Config, conn *bus.Conn, c *client.Client, stopping context.Context) *greenapi.API {
+	return greenapi.New(greenapi.Options{Client: c, Queue: client.NewNotifications(conn), PartnerToken: cfg.GreenAPI.PartnerToken,
 		LinkedMAX: cfg.GreenAPI.Linked, Unlimited: !cfg.GreenAPI.Limits, Misses: web.NewLimiter(cfg.RateLimit), Stopping: stopping})
 }

@@ -78,7 +78,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	limiter := web.NewLimiter(cfg.RateLimit)
 	api := native.New(native.Options{Client: c, Log: deps.Log, AdminKey: cfg.AdminKey, Limiter: limiter, Metrics: metrics, Stopping: stopping})
 	api.Register(router)
-	green := greenAPI(cfg, deps.Bus, c, deps.Log, stopping)
+	green := greenAPI(cfg, deps.Bus, c, stopping)
 	green.Register(router)
 	defer func() { stop(); green.Wait() }()
 	theirs := evolution.New(evolution.Options{Client: c, AdminKey: cfg.AdminKey, Limiter: limiter, Stopping: stopping,

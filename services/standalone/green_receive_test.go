@@ -1,6 +1,7 @@
 package standalone_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -153,6 +154,21 @@ func TestGreenAPIPushesNotifications(t *testing.T) {
 	}
 }
 
+// listen opens scanqrcode, as a page of any origin may.
+func (i *greenInstance) listen() *websocket.Conn {
+	i.Helper()
+	base, err := url.Parse(i.d.API.URL())
+	if err != nil {
+		i.Fatal(err)
+	}
+	conn, _, err := websocket.Dial(i.Context(), "ws://"+base.Host+"/waInstance"+i.number+"/scanqrcode/"+i.token,
+		&websocket.DialOptions{HTTPHeader: http.Header{"Origin": {"https://app.example.com"}}})
+	if err != nil {
+		i.Fatal(err)
+	}
+	return conn
+}
+
 // scanqrcode pushes each code as it comes, and ends with the word that clients take
 // for success.
 func TestGreenAPIScanQRCodeSocket(t *testing.T) {
@@ -163,16 +179,7 @@ func TestGreenAPIScanQRCodeSocket(t *testing.T) {
 	}
 	i := g.make(false, nil)
 	i.addPhone("")
-	base, err := url.Parse(g.d.API.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	// A page of any origin may listen.
-	conn, _, err := websocket.Dial(t.Context(), "ws://"+base.Host+"/waInstance"+i.number+"/scanqrcode/"+i.token,
-		&websocket.DialOptions{HTTPHeader: http.Header{"Origin": {"https://app.example.com"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := i.listen()
 	defer conn.CloseNow()
 	read := func() string {
 		t.Helper()
@@ -204,6 +211,28 @@ func TestGreenAPIScanQRCodeSocket(t *testing.T) {
 	}
 	if _, _, err := conn.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusNormalClosure {
 		t.Errorf("the end: %v", err)
+	}
+}
+
+// A socket ends with the process, which waits for it and no longer than it may.
+func TestGreenAPISocketEndsWhenTheProcessDrains(t *testing.T) {
+	t.Parallel()
+	g := greenWhatsApp(t, nil)
+	conn := g.make(false, nil).listen()
+	defer conn.CloseNow()
+	if _, _, err := conn.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan websocket.StatusCode, 1)
+	go func() {
+		_, _, err := conn.Read(context.WithoutCancel(t.Context()))
+		ended <- websocket.CloseStatus(err)
+	}()
+	if code := g.d.Processes["pairgate"].Stop(); code != 0 {
+		t.Errorf("the process ended with %d", code)
+	}
+	if status := <-ended; status != websocket.StatusGoingAway {
+		t.Errorf("the socket ended with %d", status)
 	}
 }
 

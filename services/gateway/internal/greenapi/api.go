@@ -18,7 +18,6 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
 
 	"pairgate.dev/pkg/instance"
@@ -40,7 +39,6 @@ type Options struct {
 	Client *client.Client
 	// Queue holds the notifications that clients pull.
 	Queue Queue
-	Log   *zap.Logger
 	// PartnerToken opens the partner methods; with an empty one they refuse everybody.
 	PartnerToken seal.Secret
 	// LinkedMAX is how the qr method of MAX instances says that they are linked

@@ -13,10 +13,9 @@ import (
 
 // The words of the product for what became of asking for a code.
 const (
-	// AlreadyLogged says that the instance is linked.
+	// AlreadyLogged says that the instance is linked. The product's documentation has
+	// another spelling of it for MAX: already_registered.
 	AlreadyLogged = "alreadyLogged"
-	// AlreadyRegistered is the other spelling that the product's documentation has for it.
-	AlreadyRegistered = "already_registered"
 
 	typeQR       = "qrCode"
 	typeError    = "error"

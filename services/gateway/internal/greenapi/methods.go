@@ -2,7 +2,6 @@ package greenapi
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -65,24 +64,6 @@ var elsewhere = []string{
 	"sendTemplateButtons", "sendTextStatus", "sendTyping", "sendVoiceStatus", "setAuthorizationPassword", "setDisappearingChat",
 	"setGroupAdmin", "setGroupPicture", "setProfilePicture", "showMessagesQueue", "unarchiveChat", "updateGroupName",
 	"updateGroupSettings", "uploadFile",
-}
-
-// Offered lists the names of the methods of instances that are served, in the
-// product's spelling.
-func Offered() []string { return slices.Sorted(names(offered)) }
-
-// NotOffered lists the names of the product's methods of instances that are known
-// and not served.
-func NotOffered() []string { return slices.Clone(elsewhere) }
-
-func names(of []method) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for i := range of {
-			if !yield(of[i].name) {
-				return
-			}
-		}
-	}
 }
 
 // methods has every known method by its name in lower case: documentation and

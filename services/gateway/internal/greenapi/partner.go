@@ -26,15 +26,6 @@ var partnerMethods = []partnerMethod{
 	{"deleteInstanceAccount", http.MethodPost, (*API).deleteInstanceAccount},
 }
 
-// OfferedToPartners lists the names of the partner methods that are served.
-func OfferedToPartners() []string {
-	var out []string
-	for _, m := range partnerMethods {
-		out = append(out, m.name)
-	}
-	return out
-}
-
 // refused is how partner methods fail: with 200. One client compares the bytes.
 type refused struct {
 	Code        int    `json:"code"`

@@ -15,8 +15,6 @@ type settingsChange struct {
 	values map[string]string
 	// url and token of the webhook; nil stays.
 	url, token *string
-	// named counts the settings that were named, those that are ignored included.
-	named int
 }
 
 // parseSettings reads the settings in a body and names every bad one. Members that
@@ -29,7 +27,6 @@ func parseSettings(body object) (settingsChange, instance.FieldErrors) {
 		if !known || !body.has(name) {
 			continue
 		}
-		c.named++
 		switch k.kind {
 		case flag:
 			yes, ok := yesOrNo(body, name)
