@@ -12,6 +12,7 @@ import (
 
 	"pairgate.dev/pkg/bus/bustest"
 	"pairgate.dev/pkg/instance"
+	"pairgate.dev/services/lab/labapi"
 )
 
 // conforms runs the exchanges of a file in their order.
@@ -95,6 +96,7 @@ func (g *green) given() map[string]func(*green) *greenInstance {
 	}
 	if g.messenger == instance.Simulated {
 		out["suspended-whatsapp"] = (*green).suspended
+		out["passkey-whatsapp"] = (*green).passkey
 		out["new-max"] = func(g *green) *greenInstance { return g.make(true, nil) }
 		out["linked-max"] = func(g *green) *greenInstance { return g.linked(true) }
 		out["password-max"] = (*green).guarded
@@ -140,6 +142,20 @@ func (g *green) blocked() *greenInstance {
 		g.Fatal(err)
 	}
 	i.await("blocked")
+	return i
+}
+
+// passkey is an instance whose account asks for a passkey, after the scan.
+func (g *green) passkey() *greenInstance {
+	g.Helper()
+	i := g.make(false, nil)
+	i.phone = "79005550188"
+	account := labapi.NewAccount{Provider: string(g.messenger), Phone: i.phone, Passkey: true}
+	if _, err := g.d.Lab.AddAccount(g.Context(), account); err != nil {
+		g.Fatal(err)
+	}
+	i.scan()
+	g.d.API.AwaitPhase(i.number, string(instance.PasskeyRequired))
 	return i
 }
 
@@ -219,6 +235,33 @@ func readmeMethods(t *testing.T) (offered, not []string) {
 	slices.Sort(offered)
 	slices.Sort(not)
 	return offered, not
+}
+
+// The rate of each method is the documented one, by messenger; a method that the
+// product does not have for a messenger has the other's.
+func TestGreenAPIRatesAreTheDocumentedOnes(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("testdata", "green-api", "rates.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := greenSimulated(t, nil)
+	for column, v3 := range map[int]bool{2: false, 3: true} {
+		i := g.make(v3, nil)
+		// Receiving is refused at once then, and waits for nothing.
+		i.post("setSettings", map[string]any{"webhookUrl": newGreenReceiver(t).url()}).want(http.StatusOK)
+		for line := range strings.Lines(string(text)) {
+			fields := strings.Fields(line)
+			want := fields[column]
+			if want == "-" {
+				want = fields[5-column]
+			}
+			a := g.send(fields[0], "/waInstance"+i.number+"/"+fields[1]+"/"+i.token, "{}")
+			if got := a.header.Get("X-RateLimit-Replenish-Rate"); got != want {
+				t.Errorf("MAX %v: %s: %q a second, want %s (%d)", v3, fields[1], got, want, a.status)
+			}
+		}
+	}
 }
 
 // The documented rates hold for each instance and method, and say so in headers.
