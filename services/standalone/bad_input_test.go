@@ -46,7 +46,7 @@ func TestBadInput(t *testing.T) {
 		{name: "wrong types and wrong values together", subject: "instances.create", method: "POST", path: "/v1/instances",
 			body: map[string]any{"name": []any{}, "provider": "telegram", "qrTimeout": "soon"}, status: 400, code: "invalid_request", fields: []string{"name", "provider", "qrTimeout"}},
 		{name: "a name with a slash", subject: "instances.create", method: "POST", path: "/v1/instances", body: map[string]any{"name": "a/b", "provider": "simulated"}, status: 400, code: "invalid_request", fields: []string{"name"}},
-		{name: "a provider that is not offered", subject: "instances.create", method: "POST", path: "/v1/instances", body: map[string]any{"name": "wa", "provider": "whatsapp"}, status: 400, code: "invalid_request", fields: []string{"provider"}},
+		{name: "a provider that is not offered", subject: "instances.create", method: "POST", path: "/v1/instances", body: map[string]any{"name": "wa", "provider": "max"}, status: 400, code: "invalid_request", fields: []string{"provider"}},
 		{name: "a taken name", subject: "instances.create", method: "POST", path: "/v1/instances", body: map[string]any{"name": "taken", "provider": "simulated"}, status: 409, code: "name_taken"},
 		{name: "an unknown ref", subject: "instances.get", method: "GET", path: "/v1/instances/nobody", nats: map[string]any{"ref": "nobody"}, status: 404, code: "instance_not_found"},
 		{name: "an unknown method of linking", subject: "instances.connect", method: "POST", path: "/v1/instances/taken/connect", body: map[string]any{"method": "magic"}, nats: map[string]any{"ref": "taken", "method": "magic"}, status: 400, code: "invalid_request", fields: []string{"method"}},
