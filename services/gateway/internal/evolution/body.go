@@ -93,7 +93,7 @@ func fromForm(data []byte) (body, error) {
 		return b, serverError(http.StatusBadRequest, "The body is not a valid form.")
 	}
 	mergeQuery(b.value, values)
-	b.raw, err = encode(b.value)
+	b.raw, err = web.PlainJSON(b.value)
 	return b, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"pairgate.dev/pkg/dialect"
 	"pairgate.dev/pkg/instance"
 	pb "pairgate.dev/proto/pairgate/v1"
+	"pairgate.dev/services/gateway/internal/web"
 )
 
 // disconnection tells why the instance does not come back by itself: it was logged
@@ -33,7 +34,7 @@ func (r *row) disconnection(one *pb.Instance) {
 		Message    string `json:"message"`
 		StatusCode int    `json:"statusCode,omitempty"`
 	}
-	object, err := encode(struct {
+	object, err := web.PlainJSON(struct {
 		Error cause  `json:"error"`
 		Date  string `json:"date"`
 	}{cause{s.GetReason(), explained(one, instance.Phase(s.GetPhase()), s.GetDetail()), code}, at})

@@ -43,7 +43,7 @@ func (f *failure) write(w http.ResponseWriter) {
 
 // answer writes a body as the product does: without escapes that JSON does not need.
 func answer(w http.ResponseWriter, status int, v any) error {
-	body, err := encode(v)
+	body, err := web.PlainJSON(v)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	pb "pairgate.dev/proto/pairgate/v1"
+	"pairgate.dev/services/gateway/internal/web"
 )
 
 // qrCode is the product's QR object. Without a code it is {"count":0}, with the reason beside it.
@@ -21,7 +22,7 @@ type qrCode struct {
 // pairing code that nobody has asked for is null.
 func (q qrCode) MarshalJSON() ([]byte, error) {
 	if q.code == "" && q.pairingCode == "" {
-		return encode(struct {
+		return web.PlainJSON(struct {
 			Count   int    `json:"count"`
 			Reason  string `json:"reason,omitempty"`
 			Message string `json:"message,omitempty"`
@@ -39,7 +40,7 @@ func (q qrCode) MarshalJSON() ([]byte, error) {
 	if len(q.image) > 0 {
 		out.Base64 = "data:image/png;base64," + base64.StdEncoding.EncodeToString(q.image)
 	}
-	return encode(out)
+	return web.PlainJSON(out)
 }
 
 // show puts a code and its picture, where it was drawn, into the object.

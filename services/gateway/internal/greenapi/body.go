@@ -79,19 +79,9 @@ func (o object) integer(name string) (uint64, bool) {
 // answer answers a JSON value as encoding/json writes it, without a line break at
 // its end: clients compare whole bodies.
 func answer(w http.ResponseWriter, v any) error {
-	body, err := encode(v)
+	body, err := web.PlainJSON(v)
 	if err != nil {
 		return err
 	}
 	return web.Bytes(w, http.StatusOK, contentJSON, body)
-}
-
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

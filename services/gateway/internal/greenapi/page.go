@@ -143,7 +143,7 @@ func (a *API) refusePage(w http.ResponseWriter, e *refusal, wantsView bool) erro
 	if !wantsView {
 		return writePage(w, e.status, v, false)
 	}
-	body, err := encode(v)
+	body, err := web.PlainJSON(v)
 	if err != nil {
 		return err
 	}

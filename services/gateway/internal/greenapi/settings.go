@@ -12,6 +12,7 @@ import (
 	"pairgate.dev/pkg/dialect"
 	"pairgate.dev/pkg/instance"
 	pb "pairgate.dev/proto/pairgate/v1"
+	"pairgate.dev/services/gateway/internal/web"
 )
 
 // getSettings shows every setting in the product's order.
@@ -135,11 +136,11 @@ func (m members) MarshalJSON() ([]byte, error) {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		name, err := encode(one.name)
+		name, err := web.PlainJSON(one.name)
 		if err != nil {
 			return nil, err
 		}
-		value, err := encode(one.value)
+		value, err := web.PlainJSON(one.value)
 		if err != nil {
 			return nil, err
 		}

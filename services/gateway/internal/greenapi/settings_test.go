@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"pairgate.dev/services/gateway/internal/web"
+
 	"pairgate.dev/pkg/instance"
 	pb "pairgate.dev/proto/pairgate/v1"
 )
@@ -69,7 +71,7 @@ func TestSettingsAreShownInTheProductsOrder(t *testing.T) {
 	var m members
 	m.add("b", "<&>")
 	m.add("a", json.RawMessage("5"))
-	body, err := encode(m)
+	body, err := web.PlainJSON(m)
 	if err != nil || string(body) != `{"b":"<&>","a":5}` {
 		t.Errorf("%s %v", body, err)
 	}
