@@ -6,10 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"pairgate.dev/services/gateway/internal/web"
-
 	"pairgate.dev/pkg/instance"
 	pb "pairgate.dev/proto/pairgate/v1"
+	"pairgate.dev/services/gateway/internal/web"
 )
 
 func parse(t *testing.T, body string) (settingsChange, []string) {
