@@ -49,13 +49,15 @@ func runProxiedClient(mode string) error {
 			return err
 		}
 	}
-	ended := make(chan error, 10)
+	// The library tells of the link and of the restart behind it in any order.
+	linked, ended := make(chan struct{}), make(chan error, 10)
 	client.AddEventHandler(func(event any) {
 		switch event := event.(type) {
 		case *events.QR:
 			fmt.Println(event.Codes[0])
 		case *events.PairSuccess:
 			fmt.Println("linked")
+			close(linked)
 		case *events.PairError:
 			ended <- event.Error
 		case *events.ManualLoginReconnect:
@@ -68,11 +70,20 @@ func runProxiedClient(mode string) error {
 		return err
 	}
 	defer client.Disconnect()
+	late := errors.New("was not linked in time")
 	select {
 	case err := <-ended:
-		return err
+		if err != nil {
+			return err
+		}
 	case <-ctx.Done():
-		return errors.New("was not linked in time")
+		return late
+	}
+	select {
+	case <-linked:
+		return nil
+	case <-ctx.Done():
+		return late
 	}
 }
 

@@ -33,9 +33,10 @@ func (a *API) scanQRCode(w http.ResponseWriter, r *http.Request, c *called) erro
 		return nil // answered by Accept
 	}
 	defer conn.CloseNow()
-	ctx, done := a.waiting(r)
+	// The library cuts the connection when the context that it reads under ends, so
+	// that one must not end with the process: the client is told why first.
+	ctx, done := a.waiting(r.WithContext(conn.CloseRead(r.Context())))
 	defer done()
-	ctx = conn.CloseRead(ctx)
 	s := &scan{API: a, c: c, conn: conn}
 	s.run(ctx)
 	if a.Stopping.Err() != nil {
