@@ -13,7 +13,16 @@ type libraryLog struct{ log *zap.Logger }
 
 var _ waLog.Logger = libraryLog{}
 
+// socketEnd is what the library says of every connection that ends, ours too (its
+// socket/framesocket.go). The session tells why it has ended, so at the level of
+// warnings it would only drown what is one.
+const socketEnd = "Error reading from websocket: %v"
+
 func (l libraryLog) Errorf(format string, _ ...any) {
+	if format == socketEnd {
+		l.log.Debug("a WhatsApp socket has ended")
+		return
+	}
 	l.log.Warn("the WhatsApp library reports an error", zap.String("format", format))
 }
 
