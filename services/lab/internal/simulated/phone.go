@@ -34,7 +34,7 @@ func (s *Server) Unlink(phone, device string) error {
 
 // unlinked ends the session of a device that is not linked any more. The caller holds the mutex.
 func (s *Server) unlinked(id string) {
-	delete(s.sent, id)
+	s.sent.Forget(id)
 	s.tally.Forget(id)
 	if ss := s.online[id]; ss != nil {
 		s.close(ss, instance.ReasonLoggedOutOnPhone, "The device was unlinked on the phone.", time.Time{})

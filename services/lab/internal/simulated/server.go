@@ -18,8 +18,8 @@ import (
 	"pairgate.dev/services/lab/internal/accounts"
 	"pairgate.dev/services/lab/internal/codes"
 	"pairgate.dev/services/lab/internal/faults"
+	"pairgate.dev/services/lab/internal/sent"
 	"pairgate.dev/services/lab/internal/tally"
-	"pairgate.dev/services/lab/labapi"
 )
 
 // Server is the emulated messenger.
@@ -42,8 +42,7 @@ type Server struct {
 	typed    typedCodes
 	// lifts end suspensions, by phone.
 	lifts map[string]*time.Timer
-	// sent is what devices have sent, by device.
-	sent map[string][]labapi.Sent
+	sent  sent.Log
 }
 
 // Start serves the listener, which is Close's from now on.
@@ -52,7 +51,7 @@ func Start(listener net.Listener, book *accounts.Book, f *faults.Switch, log *za
 		listener: listener, book: book, faults: f, log: log,
 		conns: map[*conn]struct{}{}, online: map[string]*session{}, tally: tally.Tally{},
 		compared: map[string]string{}, codes: codes.NewIndex[*session](), typed: newTypedCodes(),
-		lifts: map[string]*time.Timer{}, sent: map[string][]labapi.Sent{},
+		lifts: map[string]*time.Timer{}, sent: sent.Log{},
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

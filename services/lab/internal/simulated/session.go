@@ -1,7 +1,6 @@
 package simulated
 
 import (
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,9 +10,6 @@ import (
 	"pairgate.dev/services/lab/internal/accounts"
 	"pairgate.dev/services/lab/labapi"
 )
-
-// keepSent is how much of what a device has sent is kept.
-const keepSent = 50
 
 // session is one session of a driver. The server's mutex guards it.
 type session struct {
@@ -148,7 +144,7 @@ func (s *Server) logout(ss *session) {
 			s.close(ss, instance.ReasonInternal, "The lab could not write to its disk.", time.Time{})
 			return
 		}
-		delete(s.sent, ss.device)
+		s.sent.Forget(ss.device)
 		s.tally.Forget(ss.device)
 		ss.send(simwire.Frame{Type: simwire.TypeLoggedOut})
 		s.end(ss)
@@ -163,8 +159,7 @@ func (s *Server) presence(ss *session, available bool) {
 	if available {
 		text = "available"
 	}
-	sent := append(s.sent[ss.device], labapi.Sent{At: time.Now().UTC(), Kind: "presence", Text: text})
-	s.sent[ss.device] = sent[max(0, len(sent)-keepSent):]
+	s.sent.Presence(ss.device, text)
 }
 
 // Connection says since when the device has an open session; ok is false when it has none.
@@ -189,5 +184,5 @@ func (s *Server) Connections(device string) (now, most int) {
 func (s *Server) Sent(device string) []labapi.Sent {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.sent[device])
+	return s.sent.Of(device)
 }

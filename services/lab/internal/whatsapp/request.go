@@ -1,7 +1,6 @@
 package whatsapp
 
 import (
-	"slices"
 	"time"
 
 	"go.mau.fi/whatsmeow/binary"
@@ -10,9 +9,6 @@ import (
 
 	"pairgate.dev/services/lab/labapi"
 )
-
-// keepSent is how much of what a device has sent is kept.
-const keepSent = 50
 
 // handle takes a stanza. The caller holds the mutex.
 func (c *conn) handle(n *binary.Node) {
@@ -111,7 +107,7 @@ func (s *Server) logout(c *conn, id string, remove binary.Node) {
 
 // forget forgets what is kept of a device outside the book. The caller holds the mutex.
 func (s *Server) forget(device string) {
-	delete(s.sent, device)
+	s.sent.Forget(device)
 	s.tally.Forget(device)
 }
 
@@ -124,8 +120,7 @@ func (s *Server) presence(c *conn, kind string) {
 	if c.device == "" || kind != string(types.PresenceAvailable) && kind != string(types.PresenceUnavailable) {
 		return
 	}
-	sent := append(s.sent[c.device], labapi.Sent{At: time.Now().UTC(), Kind: "presence", Text: kind})
-	s.sent[c.device] = sent[max(0, len(sent)-keepSent):]
+	s.sent.Presence(c.device, kind)
 }
 
 // Connection says since when the device is logged in; ok is false when it is not.
@@ -151,5 +146,5 @@ func (s *Server) Connections(device string) (now, most int) {
 func (s *Server) Sent(device string) []labapi.Sent {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.sent[device])
+	return s.sent.Of(device)
 }

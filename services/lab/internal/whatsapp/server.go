@@ -22,9 +22,9 @@ import (
 	"pairgate.dev/services/lab/internal/codes"
 	"pairgate.dev/services/lab/internal/faults"
 	"pairgate.dev/services/lab/internal/journal"
+	"pairgate.dev/services/lab/internal/sent"
 	"pairgate.dev/services/lab/internal/tally"
 	"pairgate.dev/services/lab/internal/whatsapp/noise"
-	"pairgate.dev/services/lab/labapi"
 )
 
 // Server is the emulated WhatsApp.
@@ -53,8 +53,7 @@ type Server struct {
 	typed     typedCodes
 	// compared has the codes that phones show for comparison, by phone.
 	compared map[string]string
-	// sent is what devices have sent, by device.
-	sent map[string][]labapi.Sent
+	sent     sent.Log
 }
 
 // rootSeed makes the Noise root the same in every lab: a client process trusts one
@@ -84,7 +83,7 @@ func Start(listener net.Listener, book *accounts.Book, f *faults.Switch, log *za
 		listener: listener, served: make(chan error, 1), book: book, faults: f, log: log,
 		secret: secret, root: root, chain: chain,
 		conns: map[*conn]struct{}{}, online: map[string]*conn{}, tally: tally.Tally{}, unwritten: map[address]journal.Pending{},
-		refs: codes.NewIndex[*conn](), typed: newTypedCodes(), compared: map[string]string{}, sent: map[string][]labapi.Sent{},
+		refs: codes.NewIndex[*conn](), typed: newTypedCodes(), compared: map[string]string{}, sent: sent.Log{},
 	}
 	s.http = &http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: handshakeTimeout, IdleTimeout: time.Minute,
