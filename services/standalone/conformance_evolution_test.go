@@ -163,16 +163,7 @@ func TestEvolutionAPIRoutesThatAreNotOfferedAreListed(t *testing.T) {
 // segments of those that are not.
 func readmeRoutes(t *testing.T) (offered, not []string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, found := strings.Cut(string(text), "Evolution API: what is offered")
-	if !found {
-		t.Fatal("the README has no section of what is offered of Evolution API")
-	}
-	section, _, _ = strings.Cut(section, "\n#")
-	for line := range strings.SplitSeq(section, "\n") {
+	for line := range strings.SplitSeq(readmeSection(t, "Evolution API: what is offered"), "\n") {
 		cells := strings.Split(line, "|")
 		if len(cells) < 3 || strings.TrimSpace(cells[2]) == "" {
 			continue

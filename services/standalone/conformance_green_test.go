@@ -210,16 +210,7 @@ func TestGreenAPIMethodsThatAreNotOfferedAreListed(t *testing.T) {
 // readmeMethods reads the table of the README: what is offered and what is not.
 func readmeMethods(t *testing.T) (offered, not []string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, found := strings.Cut(string(text), "GREEN-API: what is offered")
-	if !found {
-		t.Fatal("the README has no section of what is offered of GREEN-API")
-	}
-	section, _, _ = strings.Cut(section, "\n#")
-	for line := range strings.SplitSeq(section, "\n") {
+	for line := range strings.SplitSeq(readmeSection(t, "GREEN-API: what is offered"), "\n") {
 		cells := strings.Split(line, "|")
 		if len(cells) < 4 {
 			continue

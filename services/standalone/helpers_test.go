@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,4 +106,19 @@ func owedAreDelivered(t *testing.T, d *e2e.Deployment, receiver *e2e.Receiver) {
 		}
 		return errors.Join(errs...)
 	})
+}
+
+// readmeSection returns the README's section of that heading, without it.
+func readmeSection(t *testing.T, heading string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(text), heading)
+	if !found {
+		t.Fatalf("the README has no section %q", heading)
+	}
+	section, _, _ = strings.Cut(section, "\n#")
+	return section
 }
